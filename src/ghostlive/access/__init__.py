@@ -1,0 +1,1 @@
+"""Who may do what: stream keys, accounts and the one Authorizer."""
