@@ -1,0 +1,5 @@
+import "../lib/ui/base.css";
+import { mount } from "svelte";
+import Embed from "./Embed.svelte";
+
+mount(Embed, { target: document.getElementById("app") as HTMLElement });

@@ -1,0 +1,23 @@
+import type { PlaybackState } from "./controller";
+import type { OvenPlayerInstance } from "./ovenplayer-api";
+import type { Protocol } from "./sources";
+
+/**
+ * `window.ghostlive`: a read-only look at the player for tests, support and the curious. Nothing in the page
+ * depends on it.
+ */
+export interface DebugView {
+  readonly source: Protocol | null;
+  readonly state: PlaybackState;
+  readonly player: OvenPlayerInstance | null;
+}
+
+declare global {
+  interface Window {
+    ghostlive?: DebugView;
+  }
+}
+
+export function publishDebugView(view: DebugView): void {
+  window.ghostlive = view;
+}

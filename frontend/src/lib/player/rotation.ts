@@ -1,0 +1,49 @@
+import type { Source } from "./sources";
+
+const FIRST_WAIT_MS = 2_000;
+const LAST_WAIT_MS = 30_000;
+
+export interface Next {
+  source: Source;
+  /** How long to wait before trying it: 0 until every source has failed in turn. */
+  wait: number;
+}
+
+/** Which source to try after which: down the list, then from the top again, ever more patiently. */
+export class Rotation {
+  readonly #failed = new Set<string>();
+  #rounds = 0;
+  #current: Source;
+
+  /** @param sources at least one, best first */
+  constructor(readonly sources: readonly Source[]) {
+    const first = sources[0];
+    if (!first) throw new Error("a rotation needs a source");
+    this.#current = first;
+  }
+
+  get current(): Source {
+    return this.#current;
+  }
+
+  /** The current source has failed; says what to try now. */
+  fail(): Next {
+    this.#failed.add(this.#current.type);
+    const left = this.sources.find((source) => !this.#failed.has(source.type));
+    if (left) {
+      this.#current = left;
+      return { source: left, wait: 0 };
+    }
+    const wait = Math.min(FIRST_WAIT_MS * 2 ** this.#rounds, LAST_WAIT_MS);
+    this.#rounds += 1;
+    this.#failed.clear();
+    this.#current = this.sources[0] as Source;
+    return { source: this.#current, wait };
+  }
+
+  /** The current source has played for a while: forget the failures before it. */
+  settle(): void {
+    this.#failed.clear();
+    this.#rounds = 0;
+  }
+}

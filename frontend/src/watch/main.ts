@@ -1,0 +1,5 @@
+import "../lib/ui/base.css";
+import { mount } from "svelte";
+import Watch from "./Watch.svelte";
+
+mount(Watch, { target: document.getElementById("app") as HTMLElement });
