@@ -1,0 +1,92 @@
+"""The one place that says who may publish and play, with one log line for each decision.
+
+Publishing asks the database each time, so a key that another process revokes is refused at once. That a stream exists is
+remembered for half a second, since every playlist of every viewer asks.
+"""
+
+import structlog
+from sqlalchemy.exc import SQLAlchemyError
+
+from ghostlive.access.decision import AccessRequest, Action, Decision, Verdict
+from ghostlive.access.keys import hash_secret
+from ghostlive.core.clock import Clock, SystemClock
+from ghostlive.db.streams import StreamRepository
+
+_log = structlog.get_logger("access")
+
+_REMEMBER = 0.5  # seconds
+_REMEMBER_NAMES = 4096  # strangers choose the names they ask for
+
+
+class Authorizer:
+    """Decides on every request. Holds no lock and no connection between two."""
+
+    def __init__(self, streams: StreamRepository, clock: Clock | None = None) -> None:
+        """`streams` knows streams and keys."""
+        self._streams = streams
+        self._clock = clock or SystemClock()
+        self._known: dict[str, tuple[float, bool]] = {}
+
+    async def decide(self, request: AccessRequest) -> Decision:
+        """Answer `request`. Never raises because of what is in it."""
+        match request.action:
+            case Action.PUBLISH:
+                decision = await self._publish(request)
+            case Action.PLAY:
+                decision = await self._play(request)
+        # Viewers come by the thousand and one by one mean little; publishers and refusals are what one looks for.
+        log = _log.debug if request.action is Action.PLAY and decision.allowed else _log.info
+        log(
+            request.action.value,
+            verdict=decision.verdict.value,
+            stream=decision.stream or request.stream,
+            protocol=request.protocol,
+            address=request.address,
+        )
+        return decision
+
+    async def _publish(self, request: AccessRequest) -> Decision:
+        if not request.key:
+            return Decision(
+                Verdict.KEY_MISSING,
+                reason="No stream key was given. Put the key of your stream into the encoder's Stream Key field.",
+            )
+        key = await self._streams.find_key(hash_secret(request.key))
+        if key is None:
+            return Decision(
+                Verdict.KEY_UNKNOWN,
+                reason="This stream key is not known here. Copy the whole key again, or have a new one made "
+                "(ghostlive key rotate).",
+            )
+        if not key.active:
+            return Decision(
+                Verdict.KEY_UNKNOWN,
+                reason="This stream key was revoked. Ask whoever runs this server for the new one.",
+            )
+        if request.stream is not None and request.stream != key.stream:
+            return Decision(
+                Verdict.KEY_OF_OTHER_STREAM,
+                reason=f"This stream key does not belong to the stream {request.stream[:64]!r}. Use that stream's own "
+                "key, or leave the stream's name out of the address.",
+            )
+        try:
+            await self._streams.touch_key(key.id)
+        except SQLAlchemyError as error:
+            # Somebody holds the database for long; a date is no reason to keep a publisher out.
+            _log.warning("the use of a key was not noted", stream=key.stream, reason=str(error))
+        return Decision(Verdict.ALLOWED, key.stream)
+
+    async def _play(self, request: AccessRequest) -> Decision:
+        if request.stream is not None and await self._exists(request.stream):
+            return Decision(Verdict.ALLOWED, request.stream)
+        return Decision(Verdict.STREAM_UNKNOWN, reason="There is no stream of that name.")
+
+    async def _exists(self, name: str) -> bool:
+        now = self._clock.now()
+        if (known := self._known.get(name)) is not None and now < known[0]:
+            return known[1]
+        exists = await self._streams.get(name) is not None
+        if len(self._known) >= _REMEMBER_NAMES:
+            self._known.clear()
+        self._known[name] = (now + _REMEMBER, exists)
+        return exists
