@@ -1,0 +1,83 @@
+"""The test picture of `ghostlive demo`: a process of its own that publishes over RTMP like any encoder.
+
+Usage: `python -m ghostlive.cli.testcard`, with the RTMP address on the first line of standard input (it holds a key, and
+arguments are there for everybody on the machine to read). Runs until told to stop or the server closes the connection.
+"""
+
+import signal
+import sys
+import time
+from types import FrameType
+
+import av
+from av.audio.stream import AudioStream
+from av.container import InputContainer, OutputContainer
+from av.video.stream import VideoStream
+
+_WIDTH, _HEIGHT, _RATE = 1280, 720, 30
+_GROUP_SECONDS = 2
+# A soft tone with a beep each second, so that picture and sound can be compared by eye and ear.
+_SOURCE = (
+    f"testsrc2=size={_WIDTH}x{_HEIGHT}:rate={_RATE},format=yuv420p[out0];"
+    "sine=frequency=220:beep_factor=4:sample_rate=48000,volume=0.25,aformat=sample_fmts=fltp:channel_layouts=stereo[out1]"
+)
+
+
+def publish(url: str) -> None:
+    """Send the test picture to an RTMP `url` in real time until stopped. Raises `av.FFmpegError` when it cannot."""
+    source = av.open(_SOURCE, format="lavfi")
+    target = av.open(url, "w", format="flv")
+    assert isinstance(source, InputContainer)
+    assert isinstance(target, OutputContainer)
+    with source, target:
+        video, audio = _streams(target)
+        start = time.monotonic()
+        for frame in source.decode():
+            if frame.time is not None and (ahead := start + frame.time - time.monotonic()) > 0:
+                time.sleep(ahead)
+            stream = video if isinstance(frame, av.VideoFrame) else audio
+            frame.time_base = frame.time_base or stream.time_base
+            target.mux(stream.encode(frame))  # type: ignore[arg-type]
+
+
+def _streams(target: OutputContainer) -> tuple[VideoStream, AudioStream]:
+    video = target.add_stream("libx264", rate=_RATE)
+    audio = target.add_stream("aac", rate=48_000)
+    assert isinstance(video, VideoStream)
+    assert isinstance(audio, AudioStream)
+    video.width, video.height, video.pix_fmt = _WIDTH, _HEIGHT, "yuv420p"
+    video.bit_rate = 2_500_000
+    video.options = {
+        "preset": "superfast",
+        "tune": "zerolatency",
+        "g": str(_RATE * _GROUP_SECONDS),
+        "keyint_min": str(_RATE * _GROUP_SECONDS),
+        "sc_threshold": "0",
+        "maxrate": "2500k",
+        "bufsize": "2500k",
+        "threads": "1",
+    }
+    audio.bit_rate = 128_000
+    audio.layout = "stereo"
+    return video, audio
+
+
+def _stop(number: int, stack: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> int:
+    """Publish until SIGTERM; 1 when the server refused or went away."""
+    signal.signal(signal.SIGTERM, _stop)
+    try:
+        publish(sys.stdin.readline().strip())
+    except KeyboardInterrupt:
+        return 0
+    except av.FFmpegError as error:
+        print(f"the test picture ended: {error.strerror}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,34 @@
+"""`/healthz` for supervisors and load balancers, and `/api/v1/time` for players that align their clocks."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse, PlainTextResponse
+
+Health = Callable[[], Mapping[str, bool]]
+"""Says of each listener whether it is up."""
+
+
+def health_routes(health: Health) -> APIRouter:
+    """Routes that ask `health`."""
+    router = APIRouter(tags=["health"])
+
+    @router.api_route("/healthz", methods=["GET", "HEAD"])
+    async def healthz() -> JSONResponse:
+        """200 when every listener is up, else 503; the body names each."""
+        listeners = dict(health())
+        up = all(listeners.values())
+        return JSONResponse(
+            {"status": "ok" if up else "degraded", "listeners": listeners},
+            200 if up else 503,
+            headers={"cache-control": "no-store"},
+        )
+
+    @router.api_route("/api/v1/time", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    async def time() -> PlainTextResponse:
+        """The server's time, for DASH's `urn:mpeg:dash:utc:http-iso:2014`."""
+        now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return PlainTextResponse(now, headers={"cache-control": "no-store", "access-control-allow-origin": "*"})
+
+    return router

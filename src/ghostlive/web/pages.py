@@ -1,0 +1,102 @@
+"""The built pages: hashed assets that may be cached forever, and HTML with a strict content policy."""
+
+import mimetypes
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from fastapi import APIRouter, Request
+from fastapi.responses import Response
+
+from ghostlive.core.errors import InvalidStreamNameError
+from ghostlive.core.stream import check_stream_name
+from ghostlive.web.directory import StreamDirectory
+from ghostlive.web.problems import ProblemError
+
+STATIC = Path(__file__).parent / "static"
+"""Where the front end's build puts its files."""
+
+_POLICY = (
+    # OvenPlayer puts its style sheet into the page, hence 'unsafe-inline' for styles alone.
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self' blob:; "
+    "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asset:
+    body: bytes
+    content_type: str
+
+
+def page_routes(directory: StreamDirectory, *, static: Path = STATIC, frame_ancestors: str) -> APIRouter:
+    """Routes of the pages under `static`, which are read once: a build is a few files."""
+    files = {path.relative_to(static).as_posix(): _asset(path) for path in _files(static)}
+    router = APIRouter(include_in_schema=False)
+
+    def page(name: str, *, ancestors: str = "'self'", status: int = 200) -> Response:
+        asset = files.get(name)
+        if asset is None:
+            raise ProblemError(503, "The pages are not built; run `make setup` (or install a wheel, which has them).")
+        return Response(
+            asset.body,
+            status_code=status,
+            media_type=asset.content_type,
+            headers={
+                "content-security-policy": _POLICY.format(ancestors=ancestors),
+                "cache-control": "no-cache",
+                "referrer-policy": "same-origin",
+                "x-content-type-options": "nosniff",
+                "permissions-policy": "camera=(), microphone=(), geolocation=()",
+            },
+        )
+
+    @router.api_route("/", methods=["GET", "HEAD"])
+    async def home() -> Response:
+        return page("index.html")
+
+    @router.api_route("/assets/{path:path}", methods=["GET", "HEAD"])
+    async def assets(path: str, request: Request) -> Response:
+        asset = files.get(f"assets/{path}")
+        if asset is None:
+            raise ProblemError(404, "There is no such file.")
+        # Names carry a hash of the content, so the name is the validator.
+        etag = f'"{path}"'
+        headers = {
+            "cache-control": "public, max-age=31536000, immutable",
+            "etag": etag,
+            "x-content-type-options": "nosniff",
+        }
+        if request.headers.get("if-none-match") == etag:
+            return Response(status_code=304, headers=headers)
+        return Response(asset.body, media_type=asset.content_type, headers=headers)
+
+    @router.api_route("/embed/{stream}", methods=["GET", "HEAD"])
+    async def embed(stream: str) -> Response:
+        return page("embed.html", ancestors=frame_ancestors, status=await status_of(stream))
+
+    @router.api_route("/{stream}", methods=["GET", "HEAD"])
+    async def watch(stream: str) -> Response:
+        root = files.get(stream)
+        if root is not None and not stream.endswith(".html"):
+            return Response(root.body, media_type=root.content_type, headers={"cache-control": "max-age=3600"})
+        return page("watch.html", status=await status_of(stream))
+
+    async def status_of(stream: str) -> int:
+        """The page itself says that there is no such stream; the status says it to machines."""
+        try:
+            return 200 if await directory.get(check_stream_name(stream)) else 404
+        except InvalidStreamNameError:
+            return 404
+
+    return router
+
+
+def _files(static: Path) -> Iterable[Path]:
+    return (path for path in static.rglob("*") if path.is_file()) if static.is_dir() else ()
+
+
+def _asset(path: Path) -> _Asset:
+    kind = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+    return _Asset(path.read_bytes(), "text/html; charset=utf-8" if kind == "text/html" else kind)
