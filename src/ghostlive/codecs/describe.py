@@ -5,20 +5,47 @@ Adding a codec means a file with the functions named below, and a line in a tabl
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ghostlive.codecs import aac, h264
+from ghostlive.codecs import aac, ac3, av1, flac, h264, h265, mp3, opus, vp8, vp9
 from ghostlive.codecs.facts import AccessUnit, AudioFacts, VideoFacts
 from ghostlive.core.errors import MediaError
 from ghostlive.core.track import Codec
 
-_VIDEO: Mapping[Codec, Callable[[bytes, bytes], VideoFacts]] = {Codec.H264: h264.describe}
+_VIDEO: Mapping[Codec, Callable[[bytes, bytes], VideoFacts]] = {
+    Codec.H264: h264.describe,
+    Codec.H265: h265.describe,
+    Codec.AV1: av1.describe,
+    Codec.VP8: vp8.describe,
+    Codec.VP9: vp9.describe,
+}
 
-_AUDIO: Mapping[Codec, Callable[[bytes, bytes], AudioFacts]] = {Codec.AAC: aac.describe}
+_AUDIO: Mapping[Codec, Callable[[bytes, bytes], AudioFacts]] = {
+    Codec.AAC: aac.describe,
+    Codec.OPUS: opus.describe,
+    Codec.FLAC: flac.describe,
+    Codec.AC3: ac3.describe_ac3,
+    Codec.EAC3: ac3.describe_eac3,
+    Codec.MP3: mp3.describe,
+}
 
-_STRIP: Mapping[Codec, Callable[[bytes, int], AccessUnit]] = {Codec.H264: h264.strip_parameter_sets}
+_STRIP: Mapping[Codec, Callable[[bytes, int], AccessUnit]] = {
+    Codec.H264: h264.strip_parameter_sets,
+    Codec.H265: h265.strip_parameter_sets,
+    Codec.AV1: av1.strip_temporal_unit,
+    Codec.VP8: vp8.inspect,
+    Codec.VP9: vp9.inspect,
+}
 
-_UPDATE: Mapping[Codec, Callable[[bytes, Sequence[bytes]], bytes]] = {Codec.H264: h264.update_config}
+_UPDATE: Mapping[Codec, Callable[[bytes, Sequence[bytes]], bytes]] = {
+    Codec.H264: h264.update_config,
+    Codec.H265: h265.update_config,
+    Codec.AV1: av1.update_config,
+}
 
-_SAMPLES: Mapping[Codec, Callable[[bytes], int]] = {}
+_SAMPLES: Mapping[Codec, Callable[[bytes], int]] = {
+    Codec.OPUS: opus.packet_samples,
+    Codec.FLAC: flac.frame_samples,
+    Codec.EAC3: ac3.packet_samples,
+}
 
 
 def describe_video(codec: Codec, config: bytes, payload: bytes = b"") -> VideoFacts:

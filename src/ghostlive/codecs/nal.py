@@ -119,38 +119,37 @@ def strip_access_unit(payload: bytes, length_size: int, roles: bytes) -> AccessU
     when nothing changed. Raises `MediaError` when lengths do not add up.
     """
     if length_size != 4:
-        return _rewrite(payload, length_size, roles)
+        payload = join_length_prefixed(split_length_prefixed(payload, length_size))
     unpack = _U32.unpack_from
     end = len(payload)
     position = 0
     keyframe = False
+    kept: list[bytes] = []
+    kept_to = 0  # what lies before is in `kept` or left out
+    parameter_sets: list[bytes] = []
     try:
         for _ in range(MAX_NALS):
             if position == end:
-                return AccessUnit(payload, keyframe)
+                break
             (size,) = unpack(payload, position)
-            role = roles[payload[position + 4]]
-            if role or not size:
-                if role != KEYFRAME or not size:
-                    return _rewrite(payload, 4, roles)
-                keyframe = True
+            role = roles[payload[position + 4]] if size else DROP
+            start = position
             position += 4 + size
+            if role == KEYFRAME:
+                keyframe = True
+            elif role:
+                if start > kept_to:
+                    kept.append(payload[kept_to:start])
+                kept_to = position
+                if role == PARAMETER_SET:
+                    parameter_sets.append(payload[start + 4 : position])
     except (error, IndexError):
-        # Lengths that lead beyond the end; an empty NAL unit at the very end also comes here, and is legal enough.
-        pass
-    return _rewrite(payload, 4, roles)
-
-
-def _rewrite(payload: bytes, length_size: int, roles: bytes) -> AccessUnit:
-    """Do what `strip_access_unit` says, for an access unit that is not as it should be."""
-    kept: list[memoryview] = []
-    parameter_sets: list[bytes] = []
-    keyframe = False
-    for nal in split_length_prefixed(payload, length_size):
-        role = roles[nal[0]]
-        if role == PARAMETER_SET:
-            parameter_sets.append(bytes(nal))
-        elif role != DROP:
-            kept.append(nal)
-            keyframe = keyframe or role == KEYFRAME
-    return AccessUnit(join_length_prefixed(kept), keyframe, tuple(parameter_sets))
+        position = -1
+    if position != end:
+        raise MediaError(
+            f"lengths of NAL units do not add up to {end} bytes, or there are more than {MAX_NALS} of them"
+        )
+    if not kept_to:
+        return AccessUnit(payload, keyframe)
+    kept.append(payload[kept_to:])
+    return AccessUnit(b"".join(kept), keyframe, tuple(parameter_sets))
