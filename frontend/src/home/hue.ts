@@ -2,5 +2,6 @@
 export function hueOf(name: string): number {
   let hash = 0;
   for (const character of name) hash = (hash * 31 + (character.codePointAt(0) ?? 0)) >>> 0;
-  return hash % 360;
+  // Neighbouring hashes are turned by the golden angle, so that similar names do not look alike.
+  return Math.round((hash * 137.508) % 360);
 }

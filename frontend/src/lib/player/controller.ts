@@ -83,7 +83,8 @@ export class PlaybackController {
       this.#begin(stream);
     } else if (stream.state === "live" && before.state !== "live") {
       this.#stall.reset(this.#now());
-      if (this.#broken) this.#attempt(this.#rotation?.current);
+      // An error or an end during the interruption: what is loaded will not go on by itself.
+      if (this.#broken || this.#engine.sample()?.ended) this.#attempt(this.#rotation?.current);
     }
   }
 
@@ -181,6 +182,10 @@ export class PlaybackController {
   }
 
   #tickRunning(sample: Sample, now: number): void {
+    if (this.#broken) {
+      this.#show({ state: "stalled" });
+      return;
+    }
     if (this.#hidden) this.#stall.reset(now);
     const still = this.#stall.observe(sample, now);
     if (still > STALL_LIMIT_MS && this.#stream?.state === "live") {
