@@ -32,12 +32,12 @@ def publish(url: str) -> None:
     with source, target:
         video, audio = _streams(target)
         start = time.monotonic()
-        for frame in source.decode():
-            if frame.time is not None and (ahead := start + frame.time - time.monotonic()) > 0:
+        for frame in source.decode(video=0, audio=0):
+            assert isinstance(frame, av.VideoFrame | av.AudioFrame)
+            if (ahead := start + frame.time - time.monotonic()) > 0:
                 time.sleep(ahead)
-            stream = video if isinstance(frame, av.VideoFrame) else audio
-            frame.time_base = frame.time_base or stream.time_base
-            target.mux(stream.encode(frame))  # type: ignore[arg-type]
+            packets = video.encode(frame) if isinstance(frame, av.VideoFrame) else audio.encode(frame)
+            target.mux(packets)
 
 
 def _streams(target: OutputContainer) -> tuple[VideoStream, AudioStream]:

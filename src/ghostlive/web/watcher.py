@@ -3,6 +3,7 @@
 import asyncio
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from ghostlive.core.events import StreamRecordChanged
 from ghostlive.hub.hub import Hub
@@ -27,7 +28,7 @@ class RecordWatcher:
         while True:
             try:
                 await self.look()
-            except OSError as error:
+            except (OSError, SQLAlchemyError) as error:
                 _log.warning("stream records could not be read", error=str(error))
             await asyncio.sleep(_INTERVAL)
 

@@ -1,0 +1,55 @@
+"""`ghostlive serve`: run the application until a signal says stop."""
+
+import asyncio
+import gc
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import structlog
+import uvloop
+
+from ghostlive.app.composition import Application
+from ghostlive.app.config import Config
+
+_log = structlog.get_logger("app")
+
+STOP_WITHIN = 5.0
+"""Seconds from SIGTERM to the end of the process, at most."""
+
+
+def run(config: Config, data: Path) -> None:
+    """Serve until SIGTERM or SIGINT. Raises `ConfigurationError` when a listener or the database cannot start."""
+    uvloop.run(serve(config, data))
+
+
+async def serve(config: Config, data: Path, *, beside: Callable[[Application], Awaitable[None]] | None = None) -> None:
+    """Start everything, run `beside` (the demo) while serving, and stop cleanly at a signal."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    application = Application(config, data)
+    await application.start()
+    # What was imported stays for ever: keep the collector from walking it again and again.
+    gc.collect()
+    gc.freeze()
+    _log.info("ready", listeners=dict(application.health()))
+    companion = asyncio.ensure_future(beside(application)) if beside else None
+    try:
+        waiting = [asyncio.ensure_future(stop.wait()), *([companion] if companion else [])]
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        if companion and companion.done() and not companion.cancelled() and (error := companion.exception()):
+            raise error
+        await stop.wait()
+    finally:
+        _log.info("stopping")
+        if companion is not None and not companion.done():
+            companion.cancel()
+            await asyncio.wait([companion])
+        try:
+            async with asyncio.timeout(STOP_WITHIN):
+                await application.stop()
+        except TimeoutError:
+            _log.error("not everything stopped in time", seconds=STOP_WITHIN)
+        _log.info("stopped")

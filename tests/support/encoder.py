@@ -1,0 +1,78 @@
+"""Encoders that publish: ffmpeg with a test picture and tone, in real time."""
+
+import signal
+import subprocess
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What ffmpeg sends."""
+
+    width: int = 640
+    height: int = 360
+    rate: int = 30
+    group: int = 60
+    """Frames from keyframe to keyframe."""
+    b_frames: int = 0
+    video: bool = True
+    audio: bool = True
+
+    def arguments(self) -> list[str]:
+        """ffmpeg's arguments, but for the output."""
+        out = ["-re"]
+        if self.video:
+            out += ["-f", "lavfi", "-i", f"testsrc2=size={self.width}x{self.height}:rate={self.rate}"]
+        if self.audio:
+            out += ["-re"] if self.video else []
+            out += ["-f", "lavfi", "-i", "sine=frequency=440:beep_factor=2:sample_rate=48000"]
+        if self.video:
+            out += ["-c:v", "libx264", "-preset", "ultrafast", "-profile:v", "main", "-pix_fmt", "yuv420p"]
+            out += ["-g", str(self.group), "-sc_threshold", "0", "-bf", str(self.b_frames), "-b:v", "800k"]
+            out += ["-threads", "1"]
+        if self.audio:
+            out += ["-c:a", "aac", "-b:a", "96k", "-ac", "2"]
+        return out
+
+
+class Encoder:
+    """A running ffmpeg."""
+
+    def __init__(self, url: str, picture: Picture | None = None, extra: Sequence[str] = ()) -> None:
+        self.process = subprocess.Popen(
+            [
+                "ffmpeg", "-hide_banner", "-loglevel", "verbose", "-nostdin",
+                *(picture or Picture()).arguments(), *extra, "-f", "flv", url,
+            ],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )  # fmt: skip
+
+    def kill(self) -> None:
+        """As a power cut would: no goodbye."""
+        self.process.kill()
+        self.process.communicate()
+
+    def stop(self) -> None:
+        """As a person would: it says goodbye."""
+        self.process.send_signal(signal.SIGINT)
+        self.process.communicate(timeout=15)
+
+    def wait(self, timeout: float = 20.0) -> str:
+        """Wait until it ends by itself; what it printed."""
+        _, printed = self.process.communicate(timeout=timeout)
+        text: str = printed.decode(errors="replace")
+        return text
+
+
+@contextmanager
+def publishing(url: str, picture: Picture | None = None, extra: Sequence[str] = ()) -> Iterator[Encoder]:
+    """An encoder that is ended afterwards, whatever happens."""
+    encoder = Encoder(url, picture, extra)
+    try:
+        yield encoder
+    finally:
+        if encoder.process.poll() is None:
+            encoder.kill()
