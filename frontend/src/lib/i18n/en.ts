@@ -45,6 +45,10 @@ export const en = {
   "player.retrying": "The picture cannot be loaded at the moment. Trying again…",
   "player.sound": "Tap for sound",
   "player.play": "Play",
+  "player.control.play": "Play or pause",
+  "player.control.mute": "Sound on or off",
+  "player.control.settings": "Settings",
+  "player.control.fullscreen": "Full screen",
 
   "tracks.size": "{width}×{height}",
   "tracks.fps": "{rate} fps",

@@ -1,5 +1,6 @@
 import { dashConfig, hlsConfig } from "./config";
 import type { Engine, Sample } from "./engine";
+import { labelControls } from "./labels";
 import { loadLibraries } from "./libraries";
 import type { OvenPlayerInstance, OvenPlayerStatic, OvenSource } from "./ovenplayer-api";
 import type { Source } from "./sources";
@@ -87,6 +88,9 @@ export class OvenEngine implements Engine {
       hlsConfig,
       dashConfig,
     });
+    labelControls(this.host);
+    // Once ready, OvenPlayer may have drawn its controls anew.
+    player.on("ready", () => labelControls(this.host));
     player.on("error", (error) => {
       if (player === this.#player) this.onError(`${error.code ?? "?"} ${error.message ?? ""}`.trim());
     });
