@@ -1,7 +1,7 @@
 """The one place that says who may publish and play, with one log line for each decision.
 
-Publishing asks the database each time, so a key that another process revokes is refused at once. That a stream exists is
-remembered for half a second, since every playlist of every viewer asks.
+Publishing asks the database each time, so a key that another process revokes is refused at once. That a stream exists
+is remembered for half a second, since every playlist of every viewer asks.
 """
 
 import structlog

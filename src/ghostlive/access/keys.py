@@ -1,7 +1,7 @@
 """Stream keys: made here, shown once, stored as a hash.
 
-A key is 160 random bits, so nobody guesses one, however fast they try: SHA-256 is enough, and it lets the database find a
-key by its hash with one look at an index. Argon2 is for what people choose themselves (`passwords`); here it would
+A key is 160 random bits, so nobody guesses one, however fast they try: SHA-256 is enough, and it lets the database find
+a key by its hash with one look at an index. Argon2 is for what people choose themselves (`passwords`); here it would
 cost 50 ms of processor for every connection of everybody who tries. Comparing hashes also tells an attacker
 nothing by its timing, since they cannot choose the hash of what they send.
 """

@@ -19,7 +19,7 @@ from ghostlive.core.errors import ConfigurationError
 from ghostlive.db.asyncengine import AsyncConnection, AsyncEngine, create_async_engine
 from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.errors import DatabaseUnusableError
-from ghostlive.db.migrate import migrate
+from ghostlive.db.migrate import migrate, read_revision
 
 FILE_NAME = "ghostlive.db"
 _BUSY_TIMEOUT_MS = 5_000
@@ -58,6 +58,14 @@ class Database:
     async def stop(self) -> None:
         """Close every connection."""
         await self.engine.dispose()
+
+    async def revision(self) -> str | None:
+        """The schema revision, None before there is a schema. Raises `DatabaseUnusableError`."""
+        try:
+            async with self.read() as connection:
+                return await read_revision(connection)
+        except (DBAPIError, OSError, sqlite3.Error) as error:
+            raise DatabaseUnusableError(_explain(self.url, error)) from error
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -37,6 +37,16 @@ class UserRecord:
 _COLUMNS = [users.c.id, users.c.name, users.c.role, users.c.created_at]
 
 
+def check_user_name(name: str) -> str:
+    """Return `name` when it can name a user, else raise `DatabaseError` saying why."""
+    if not _NAME.fullmatch(name):
+        raise DatabaseError(
+            f"{name[:80]!r} cannot name a user: use 1 to 64 small letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit"
+        )
+    return name
+
+
 class UserRepository:
     """The table `users`."""
 
@@ -64,11 +74,7 @@ class UserRepository:
 
     async def add(self, name: str, *, role: Role, password_hash: str) -> UserRecord:
         """Store a user. Raises `AlreadyExistsError`."""
-        if not _NAME.fullmatch(name):
-            raise DatabaseError(
-                f"{name[:80]!r} cannot name a user: use 1 to 64 small letters, digits, '.', '_' or '-', "
-                "beginning with a letter or digit"
-            )
+        check_user_name(name)
         values = {"name": name, "role": role.value, "password_hash": password_hash, "created_at": datetime.now(UTC)}
         try:
             async with self._database.write() as connection:
