@@ -202,8 +202,8 @@ def _read_timing(reader: BitReader) -> Fraction | None:
     zeros = 0
     while not reader.bits(1):  # uvlc(), §4.10.3
         zeros += 1
-        if zeros > 31:
-            return None
+    if zeros > 31:
+        return None
     ticks = (1 << zeros) + reader.bits(zeros)
     return sane_rate(scale, units * ticks)
 
