@@ -34,7 +34,7 @@ def publish(url: str) -> None:
         start = time.monotonic()
         for frame in source.decode(video=0, audio=0):
             assert isinstance(frame, av.VideoFrame | av.AudioFrame)
-            if (ahead := start + frame.time - time.monotonic()) > 0:
+            if (ahead := start + (frame.time or 0.0) - time.monotonic()) > 0:
                 time.sleep(ahead)
             packets = video.encode(frame) if isinstance(frame, av.VideoFrame) else audio.encode(frame)
             target.mux(packets)
