@@ -1,0 +1,263 @@
+"""One stream: which of its tracks are packaged, and where all of them are cut. No IO, no clock.
+
+The leading track (the first video track, else the first audio track) decides; the others are cut at their first
+frame at or after each of its boundaries, so that media sequence numbers mean the same time in every playlist. Their
+frames wait until the leading track has come as far, since a boundary may still be decided before that.
+"""
+
+import itertools
+from collections import deque
+from collections.abc import Sequence
+from statistics import median
+
+from ghostlive.core.frame import Frame
+from ghostlive.core.timeline import Timeline
+from ghostlive.core.track import Track, TrackKind
+from ghostlive.formats.fmp4 import init_segment
+from ghostlive.packager.boundary import BoundaryClock
+from ghostlive.packager.cadence import fits, part_target, segment_limit, target_duration
+from ghostlive.packager.config import PackagerConfig
+from ghostlive.packager.model import Epoch, PackagingEvent
+from ghostlive.packager.track_packager import TrackPackager
+
+_PATIENCE = 2.0
+"""Seconds that one track may stay behind the others before it is taken for silent."""
+
+_LEAST_PRELUDE = 0.5
+"""Seconds of the leading track that the choice of part and segment durations is made from, at the least."""
+
+
+class _Lane:
+    """One track of the current epoch: its packager and the frames that wait."""
+
+    __slots__ = ("packager", "timescale", "track", "waiting")
+
+    def __init__(self, track: Track, packager: TrackPackager) -> None:
+        self.track = track
+        self.timescale = track.timescale
+        self.packager = packager
+        self.waiting: deque[Frame] = deque()
+
+
+class StreamSegmenter:
+    """Cuts all tracks of one live session."""
+
+    def __init__(self, config: PackagerConfig) -> None:
+        """Settings are those of the section `packager`."""
+        self._config = config
+        self.target_duration = 0
+        """EXT-X-TARGETDURATION, the same for all tracks; 0 until enough frames were seen."""
+        self._part_target = 0.0
+        self._part_targets: dict[str, float] = {}
+        self._boundary: BoundaryClock | None = None
+        self._boundary_timescale = 0
+        self._epochs = 0
+        self._msn = 0
+        self._tracks: tuple[Track, ...] = ()
+        self._inits: dict[str, bytes] = {}
+        self._timeline = Timeline(0)
+        self._leading: Track | None = None
+        self._lead: _Lane | None = None
+        self._lanes: dict[str, _Lane] = {}
+        self._others: tuple[_Lane, ...] = ()
+        self._prelude: list[Frame] | None = []
+        self._cut_next = False
+
+    def part_target(self, track: str) -> float:
+        """EXT-X-PART-INF's PART-TARGET of a track, in seconds; 0 until it is known."""
+        return self._part_targets.get(track, 0.0)
+
+    def begin(self, tracks: Sequence[Track], timeline: Timeline) -> None:
+        """Frames of these tracks follow; the epoch before was finished. The tracks can all be packaged."""
+        self._tracks = tuple(tracks)
+        self._timeline = timeline
+        self._leading = next(
+            (track for track in tracks if track.kind is TrackKind.VIDEO), tracks[0] if tracks else None
+        )
+        self._inits = {track.id: init_segment(track) for track in tracks}
+        self._lead = None
+        self._lanes = {}
+        self._others = ()
+        self._prelude = []
+
+    def push(self, frame: Frame) -> list[PackagingEvent] | None:
+        """Take a frame; returns what it completed, None for nothing."""
+        lane = self._lanes.get(frame.track)
+        if lane is None:
+            return self._push_prelude(frame) if self._prelude is not None else None
+        if lane is self._lead:
+            return self._push_leading(lane, frame)
+        lane.waiting.append(frame)
+        return self._overtake(frame.dts / lane.timescale)
+
+    def finish(self) -> list[PackagingEvent]:
+        """No frame of this epoch follows: complete what there is."""
+        out: list[PackagingEvent] = []
+        if self._prelude:
+            out.extend(self._decide())
+        self._prelude = None
+        if self._lead is None:
+            return out
+        for lane in self._others:
+            while lane.waiting:
+                out.extend(lane.packager.push(lane.waiting.popleft()) or ())
+        end = max(lane.packager.end / lane.timescale for lane in self._lanes.values())
+        for lane in self._lanes.values():
+            out.extend(lane.packager.expire(int(end * lane.timescale) + 1) or ())
+        if any(lane.packager.busy for lane in self._lanes.values()):
+            for lane in self._lanes.values():
+                out.extend(lane.packager.finish(int(end * lane.timescale)))
+        self._msn = self._lead.packager.msn
+        self._lead = None
+        self._lanes = {}
+        self._others = ()
+        return out
+
+    def _push_prelude(self, frame: Frame) -> list[PackagingEvent] | None:
+        """Keep the first frames until they tell how they come: nothing can be listed before that anyway."""
+        leading = self._leading
+        prelude = self._prelude
+        if leading is None or prelude is None:
+            return None
+        if not prelude and not (frame.track == leading.id and frame.keyframe):
+            return None
+        prelude.append(frame)
+        if self.target_duration:
+            return self._decide()
+        if frame.track != leading.id or len(prelude) == 1:
+            return None
+        elapsed = (frame.dts - prelude[0].dts) / leading.timescale
+        if elapsed < _LEAST_PRELUDE:
+            return None
+        known = any(other.keyframe and other.track == leading.id for other in prelude[1:])
+        return self._decide() if known or elapsed >= 1.1 * self._config.segment else None
+
+    def _decide(self) -> list[PackagingEvent]:
+        """Begin to package, with the frames kept so far."""
+        prelude, self._prelude = self._prelude or [], None
+        leading = self._leading
+        assert leading is not None
+        first = prelude[0]
+        waited = False
+        if not self.target_duration:
+            waited = self._choose(leading, [frame for frame in prelude if frame.track == leading.id])
+        self._open(leading, first.pts, prelude)
+        out: list[PackagingEvent] = []
+        for frame in prelude:
+            out.extend(self.push(frame) or ())
+        # No keyframe came in time: give viewers what there is as the first segment, rather than nothing for long.
+        self._cut_next = waited
+        return out
+
+    def _choose(self, leading: Track, frames: list[Frame]) -> bool:
+        """Choose what the playlists declare for their whole life; returns whether no second keyframe came."""
+        scale = leading.timescale
+        durations = _durations(frames, scale)
+        if not durations and leading.frame_rate:
+            durations = [float(1 / leading.frame_rate)]
+        self._part_target = part_target(durations, self._config.part)
+        groups = _durations([frame for frame in frames if frame.keyframe], scale)
+        self.target_duration = target_duration(max(groups) if groups else None, self._config.segment)
+        return not groups and bool(durations) and sum(durations) >= self._config.segment
+
+    def _open(self, leading: Track, start: int, prelude: Sequence[Frame]) -> None:
+        """Set up the lanes of a new epoch that begins at `start` (presentation, ticks of the leading track)."""
+        number = self._epochs
+        self._epochs += 1
+        scale = leading.timescale
+        if self._boundary is None or self._boundary_timescale != scale:
+            self._boundary = BoundaryClock(
+                target=int(self._config.segment * scale), limit=int(segment_limit(self.target_duration) * scale)
+            )
+            self._boundary_timescale = scale
+        self._boundary.begin(start)
+        for track in self._tracks:
+            measured = _durations([frame for frame in prelude if frame.track == track.id], track.timescale)
+            usual = median(measured) if measured else _expected(track)
+            if track.id not in self._part_targets:
+                self._part_targets[track.id] = (
+                    self._part_target
+                    if track is leading or fits(usual, self._part_target)
+                    else part_target([usual], self._config.part)
+                )
+            epoch = Epoch(
+                number, track, self._timeline, self._inits[track.id],
+                int(self._part_targets[track.id] * track.timescale + 1e-6),
+            )  # fmt: skip
+            packager = TrackPackager(
+                epoch, self._msn, start=-(-start * track.timescale // scale), usual=int(usual * track.timescale)
+            )
+            self._lanes[track.id] = _Lane(track, packager)
+        self._lead = self._lanes[leading.id]
+        self._others = tuple(lane for lane in self._lanes.values() if lane is not self._lead)
+
+    def _push_leading(self, lane: _Lane, frame: Frame) -> list[PackagingEvent] | None:
+        packager = lane.packager
+        boundary = self._boundary
+        assert boundary is not None
+        time = frame.dts + packager.delay
+        if packager.started:
+            while boundary.overdue(time):
+                self._announce(boundary.force())
+            begins = boundary.keyframe(time) if frame.keyframe else boundary.split(time, packager.usual)
+            if begins or self._cut_next:
+                self._cut_next = False
+                boundary.cut(time)
+                self._announce(time)
+        out = packager.push(frame)
+        for other in self._others:
+            released = self._release(other, frame.dts * other.timescale // lane.timescale)
+            if released:
+                out = [*(out or ()), *released]
+        return out
+
+    def _release(self, lane: _Lane, horizon: int) -> list[PackagingEvent] | None:
+        """Package the waiting frames of a lane that no boundary can come before any more."""
+        waiting = lane.waiting
+        out: list[PackagingEvent] | None = None
+        while waiting and waiting[0].pts <= horizon:
+            events = lane.packager.push(waiting.popleft())
+            if events:
+                out = [*(out or ()), *events]
+        if lane.packager.behind(horizon - int(_PATIENCE * lane.timescale)):
+            events = lane.packager.expire(horizon - int(_PATIENCE * lane.timescale))
+            if events:
+                out = [*(out or ()), *events]
+        return out
+
+    def _overtake(self, time: float) -> list[PackagingEvent] | None:
+        """Another track has come to `time` (seconds): go on without the leading one if it stays far behind."""
+        lead = self._lead
+        boundary = self._boundary
+        assert lead is not None
+        assert boundary is not None
+        now = int((time - _PATIENCE) * lead.timescale)
+        if now <= lead.packager.end:
+            return None
+        while boundary.overdue(now):
+            self._announce(boundary.force())
+        out = lead.packager.expire(now) or []
+        for other in self._others:
+            out.extend(self._release(other, int((time - _PATIENCE) * other.timescale)) or ())
+        return out
+
+    def _announce(self, time: int) -> None:
+        """Tell every track of a boundary."""
+        scale = self._boundary_timescale
+        for lane in self._lanes.values():
+            own = time if lane.timescale == scale else -(-time * lane.timescale // scale)
+            if lane is not self._lead and lane.track.kind is TrackKind.VIDEO:
+                # Renditions share their keyframes, but for the rounding of timestamps.
+                own -= lane.packager.usual // 2
+            lane.packager.cut(own)
+
+
+def _durations(frames: Sequence[Frame], timescale: int) -> list[float]:
+    return [(after.dts - before.dts) / timescale for before, after in itertools.pairwise(frames)]
+
+
+def _expected(track: Track) -> float:
+    """How long a frame of this track lasts, in seconds, before any was measured."""
+    if track.kind is TrackKind.AUDIO:
+        return 1024 / track.sample_rate if track.sample_rate else 0.02
+    return float(1 / track.frame_rate) if track.frame_rate else 1 / 30
