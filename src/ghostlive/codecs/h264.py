@@ -5,8 +5,10 @@ RFC 6381 §3.3 (codec string).
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import IntEnum
+from itertools import islice
 
 from ghostlive.codecs.bits import BitReader, Buffer
 from ghostlive.codecs.facts import AccessUnit, VideoFacts
@@ -128,8 +130,6 @@ def _read_sets(record: bytes, position: int, count: int, kind: int) -> tuple[tup
             raise MediaError("an AVCDecoderConfigurationRecord ends inside a parameter set")
         if position > start and record[start] & 0x1F == kind:
             nals.append(record[start:position])
-    if position > len(record):
-        raise MediaError("an AVCDecoderConfigurationRecord ends early")
     return tuple(nals), position
 
 
@@ -200,11 +200,13 @@ def _is_open_random_access(payload: bytes) -> bool:
     """Whether a picture without IDR slices may be joined at: recovery at once, and the first slice is intra."""
     # Of recovery_frame_cnt 0, the message always begins with its type 6 and its size 1; most SEI do not have these
     # bytes, and this line is all they cost. Nobody puts a kilobyte of other messages in front.
-    if payload.find(b"\x06\x01", 5, _SEI_SEARCHED) < 0 or recovery_point(payload) != 0:
+    if payload.find(b"\x06\x01", 5, _SEI_SEARCHED) < 0:
         return False
-    for nal in split_length_prefixed(payload):
-        if nal[0] & 0x1F == SLICE:
-            return slice_type(nal) in (SliceType.I, SliceType.SI)
+    # A broken message is no reason to lose the picture.
+    with suppress(MediaError):
+        if recovery_point(payload) == 0:
+            slices = (nal for nal in split_length_prefixed(payload) if nal[0] & 0x1F == SLICE)
+            return any(slice_type(nal) in (SliceType.I, SliceType.SI) for nal in islice(slices, 1))
     return False
 
 

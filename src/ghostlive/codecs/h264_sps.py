@@ -15,7 +15,7 @@ from ghostlive.core.errors import MediaError
 MAX_SIZE = 16384
 """Luma samples in a row or column. No level of H.264 or H.265 allows more than 16 888, no display shows them."""
 
-MAX_FRAME_RATE = 1000
+MAX_FRAME_RATE = 480
 """Timing information beyond this is an encoder's misunderstanding and is read as absent."""
 
 # Profiles whose SPS has chroma format, bit depths and scaling lists (§7.3.2.1.1).

@@ -67,6 +67,9 @@ def test_a_dependent_substream_adds_its_channels() -> None:
     assert frames[1].chan_loc == 0b10
     facts = ac3.describe_eac3(b"", packet)
     assert facts.channels == 8
+    # Another programme behind, with a dependent of its own, changes nothing for the first.
+    other = enhanced(0, 1, acmod=2, rate=SIX_BLOCKS) + enhanced(1, 0, acmod=2, rate=SIX_BLOCKS, tail=tail)
+    assert ac3.describe_eac3(b"", packet + other).channels == 8
     assert ac3.packet_samples(packet) == 1536
 
 

@@ -46,6 +46,23 @@ def test_temporal_units_of_svt_av1() -> None:
     assert again.payload is units[1].payload
 
 
+def test_other_obus_stay() -> None:
+    metadata, frame, group = b"\x2a\x01\x80", b"\x32\x02\x10a", b"\x22\x01a"
+    unit = av1.strip_temporal_unit(metadata + frame + group)
+    assert unit == (metadata + frame + group, True, ())
+    record = CodecConfiguration.parse(samples.box("av1_hlg.mp4", b"av1C"))
+    assert CodecConfiguration(metadata + record.obus).sequence() == record.sequence()
+    assert len(av1.split_obus(b"\x32\x00" * 8192)) == 8192
+    with pytest.raises(MediaError, match="more than 8192"):
+        av1.split_obus(frame[:1] + b"\x00" + b"\x32\x00" * 8192)
+
+
+def test_plain_encoders_use_few_tools() -> None:
+    few = header((0, 5), (0, 1), (0, 1), (0, 5), (0, 12), (4, 5), (3, 4), (3, 4), (15, 4), (11, 4), *((0, 1),) * 30)
+    parsed = av1.parse_sequence_header(few)
+    assert (parsed.width, parsed.height, parsed.level, parsed.frame_rate) == (16, 12, 4, None)
+
+
 def test_config_grows_out_of_a_sequence_header_in_band() -> None:
     sets = av1.strip_temporal_unit(samples.ivf_frames("av1_svt.ivf")[0]).parameter_sets
     config = av1.update_config(b"", sets)

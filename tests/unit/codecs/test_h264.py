@@ -39,6 +39,12 @@ def test_extension_of_high_profiles_may_be_missing_or_broken() -> None:
     assert DecoderConfiguration.parse(config[:-1] + b"\x01\xff\xff") == plain
 
 
+def test_sets_of_another_type_are_dropped_from_a_record() -> None:
+    config, _ = samples.flv_video("h264_high.flv")
+    swapped = config.replace(b"\x68", b"\x6c", 1)
+    assert DecoderConfiguration.parse(swapped).pps == ()
+
+
 def test_sps_extensions_come_back() -> None:
     config, _ = samples.flv_video("h264_high.flv")
     record = replace(DecoderConfiguration.parse(config), sps_extensions=(b"\x6d\x80",))
@@ -105,6 +111,12 @@ def test_open_groups_begin_at_recovery_points() -> None:
     assert [h264.recovery_point(unit) for unit in units[6:8]] == [None, 0]
 
 
+def test_other_sei_make_no_key_frames() -> None:
+    units = [h264.strip_parameter_sets(unit) for unit in samples.h264_access_units("h264_interlaced.h264")]
+    assert [unit.keyframe for unit in units] == [True] + [False] * 5
+    assert units[1].payload[4] & 0x1F == h264.SEI
+
+
 def test_recovery_points_that_do_not_help_are_no_key_frames() -> None:
     at_once, later = b"\x06\x06\x01\xc4\x80", b"\x06\x06\x01\x64\x80"
     intra, predicted = b"\x41\xb0\x80", b"\x41\xe0\x80"
@@ -114,8 +126,11 @@ def test_recovery_points_that_do_not_help_are_no_key_frames() -> None:
     assert not h264.strip_parameter_sets(prefixed(at_once)).keyframe
     assert h264.recovery_point(prefixed(later, intra)) == 2
     assert h264.recovery_point(prefixed(b"\x06\xff\x01\x00\x80", intra)) is None
+    broken = prefixed(b"\x06\x05\x02\x06\x01\xff\xff\xff", intra)
     with pytest.raises(MediaError, match="SEI message ends early"):
-        h264.recovery_point(prefixed(b"\x06\xff\xff\xff\xff"))
+        h264.recovery_point(broken)
+    assert h264.strip_parameter_sets(broken) == (broken, False, ())
+    assert h264.recovery_point(prefixed(b"\x0b", b"\x06\x80")) is None
 
 
 def test_short_lengths_become_lengths_of_four_bytes() -> None:
@@ -134,6 +149,7 @@ def test_slice_types_as_ffprobe_says() -> None:
     slices = [nal.split_length_prefixed(unit)[-1] for unit in units[:3]]
     assert [h264.slice_type(unit) for unit in slices] == [SliceType.I, SliceType.P, SliceType.B]
     assert not h264.has_b_slices(b"")
+    assert not h264.has_b_slices(prefixed(b"\x06\x80"))
     with pytest.raises(MediaError, match="NAL unit is no"):
         h264.slice_type(b"\x67\x42")
 

@@ -45,6 +45,7 @@ def test_emulation_prevention_is_undone(rbsp: bytes) -> None:
 
 
 def test_start_codes_of_three_and_four_bytes_and_trailing_zeros() -> None:
+    assert nal.split_annexb(b"\x00\x00\x01\x00\x00\x01\x09") == [b"\x09"]
     assert nal.split_annexb(b"\x00\x00\x00\x01\x09\xf0\x00\x00\x01\x41\x9a\x00\x00\x00") == [b"\x09\xf0", b"\x41\x9a"]
 
 
