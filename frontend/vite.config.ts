@@ -15,9 +15,11 @@ export default defineConfig({
     // Everything under assets/ has a hashed name and may be cached for ever; inlined files could not be.
     assetsInlineLimit: 0,
     // The two media libraries are large by nature and are loaded only when a source needs them.
-    chunkSizeWarningLimit: 900,
+    chunkSizeWarningLimit: 1800,
     modulePreload: { polyfill: false },
-    rolldownOptions: { input: { home: "index.html", watch: "watch.html", embed: "embed.html" } },
+    rolldownOptions: {
+      input: { home: "index.html", watch: "watch.html", embed: "embed.html", docs: "docs.html" },
+    },
   },
   server: { proxy: { "/api": SERVER, "/app": { target: SERVER, ws: true } } },
   test: { environment: "jsdom", include: ["test/**/*.test.ts"] },

@@ -7,6 +7,8 @@ export const en = {
   "site.home": "Ghost Live, all streams",
   "site.reconnecting": "Reconnecting…",
 
+  "docs.title": "API · Ghost Live",
+
   "title.stream": "{title} · Ghost Live",
   "title.live": "● {title} · Ghost Live",
 
