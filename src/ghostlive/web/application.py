@@ -1,5 +1,7 @@
 """Puts the web room together: raw ASGI for media, FastAPI for the rest."""
 
+from pathlib import Path
+
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
@@ -15,7 +17,7 @@ from ghostlive.web.api.streams import stream_routes
 from ghostlive.web.config import HttpConfig
 from ghostlive.web.directory import StreamDirectory
 from ghostlive.web.media import MediaApp
-from ghostlive.web.pages import page_routes
+from ghostlive.web.pages import STATIC, page_routes
 from ghostlive.web.problems import CONTENT_TYPE, ProblemError, problem_body
 
 
@@ -23,11 +25,18 @@ class WebApplication:
     """The whole ASGI application. `/app/…` goes to the media endpoints, everything else to FastAPI."""
 
     def __init__(
-        self, *, config: HttpConfig, hub: Hub, directory: StreamDirectory, media: MediaApp, health: Health
+        self,
+        *,
+        config: HttpConfig,
+        hub: Hub,
+        directory: StreamDirectory,
+        media: MediaApp,
+        health: Health,
+        static: Path = STATIC,
     ) -> None:
-        """All parts come ready made; nothing is started here."""
+        """All parts come ready made; nothing is started here. `static` holds the built pages."""
         self._media = media
-        self._rest: ASGIApp = _fastapi(config, hub, directory, health)
+        self._rest: ASGIApp = _fastapi(config, hub, directory, health, static)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/app/"):
@@ -36,7 +45,7 @@ class WebApplication:
             await self._rest(scope, receive, send)
 
 
-def _fastapi(config: HttpConfig, hub: Hub, directory: StreamDirectory, health: Health) -> FastAPI:
+def _fastapi(config: HttpConfig, hub: Hub, directory: StreamDirectory, health: Health, static: Path) -> FastAPI:
     app = FastAPI(
         title="Ghost Live",
         version=__version__,
@@ -50,9 +59,9 @@ def _fastapi(config: HttpConfig, hub: Hub, directory: StreamDirectory, health: H
     api.include_router(event_routes(directory, hub, max_listeners=config.event_listeners))
     app.include_router(health_routes(health))
     app.include_router(api)
-    app.include_router(docs_routes())
+    app.include_router(docs_routes(static))
     # Last, since it takes every remaining single path segment for a stream's name.
-    app.include_router(page_routes(directory, frame_ancestors=config.frame_ancestors))
+    app.include_router(page_routes(directory, static=static, frame_ancestors=config.frame_ancestors))
     app.add_exception_handler(ProblemError, _problem)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _invalid)

@@ -1,5 +1,7 @@
 """The built pages: hashed assets that may be cached forever, and HTML with a strict content policy."""
 
+import asyncio
+import gzip
 import mimetypes
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,6 +13,7 @@ from fastapi.responses import Response
 from ghostlive.core.errors import InvalidStreamNameError
 from ghostlive.core.stream import check_stream_name
 from ghostlive.web.directory import StreamDirectory
+from ghostlive.web.media import gzip_accepted
 from ghostlive.web.problems import ProblemError
 
 STATIC = Path(__file__).parent / "static"
@@ -24,13 +27,20 @@ _POLICY = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Asset:
     body: bytes
     content_type: str
+    packed: bytes = b""
+
+    async def packed_body(self) -> bytes:
+        """The content compressed with gzip, made off the event loop when it is first asked for."""
+        if not self.packed:
+            self.packed = await asyncio.to_thread(gzip.compress, self.body, 6, mtime=0)
+        return self.packed
 
 
-def page_routes(directory: StreamDirectory, *, static: Path = STATIC, frame_ancestors: str) -> APIRouter:
+def page_routes(directory: StreamDirectory, *, static: Path, frame_ancestors: str) -> APIRouter:
     """Routes of the pages under `static`, which are read once: a build is a few files."""
     files = {path.relative_to(static).as_posix(): _asset(path) for path in _files(static)}
     router = APIRouter(include_in_schema=False)
@@ -70,7 +80,13 @@ def page_routes(directory: StreamDirectory, *, static: Path = STATIC, frame_ance
         }
         if request.headers.get("if-none-match") == etag:
             return Response(status_code=304, headers=headers)
-        return Response(asset.body, media_type=asset.content_type, headers=headers)
+        body = asset.body
+        if _compressible(asset.content_type):
+            headers["vary"] = "accept-encoding"
+            if gzip_accepted(request.headers.get("accept-encoding", "").lower().encode()):
+                headers["content-encoding"] = "gzip"
+                body = await asset.packed_body()
+        return Response(body, media_type=asset.content_type, headers=headers)
 
     @router.api_route("/embed/{stream}", methods=["GET", "HEAD"])
     async def embed(stream: str) -> Response:
@@ -95,6 +111,10 @@ def page_routes(directory: StreamDirectory, *, static: Path = STATIC, frame_ance
 
 def _files(static: Path) -> Iterable[Path]:
     return (path for path in static.rglob("*") if path.is_file()) if static.is_dir() else ()
+
+
+def _compressible(content_type: str) -> bool:
+    return content_type.startswith("text/") or content_type.endswith(("javascript", "json", "+xml"))
 
 
 def _asset(path: Path) -> _Asset:

@@ -14,7 +14,8 @@ def health_routes(health: Health) -> APIRouter:
     """Routes that ask `health`."""
     router = APIRouter(tags=["health"])
 
-    @router.api_route("/healthz", methods=["GET", "HEAD"])
+    @router.head("/healthz", include_in_schema=False)
+    @router.get("/healthz")
     async def healthz() -> JSONResponse:
         """200 when every listener is up, else 503; the body names each."""
         listeners = dict(health())
@@ -25,7 +26,8 @@ def health_routes(health: Health) -> APIRouter:
             headers={"cache-control": "no-store"},
         )
 
-    @router.api_route("/api/v1/time", methods=["GET", "HEAD"], response_class=PlainTextResponse)
+    @router.head("/api/v1/time", include_in_schema=False)
+    @router.get("/api/v1/time", response_class=PlainTextResponse)
     async def time() -> PlainTextResponse:
         """The server's time, for DASH's `urn:mpeg:dash:utc:http-iso:2014`."""
         now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
