@@ -29,7 +29,7 @@ between their texts in the environment. Durations are seconds, keys that end in 
 exist, or a value that is not accepted, keeps the server from starting, and the message says which and where.
 `ghostlive serve --print-config` prints what is in force.
 
-This page is made from the program: `make docs`.
+This page is made from the program: `python -m ghostlive.app.reference > docs/reference/configuration.md`.
 """
 
 
