@@ -6,6 +6,8 @@ FUZZ_SECONDS ?= 60
 BIN := .venv/bin
 UV := $(BIN)/uv pip install --quiet --python
 MADE := .make
+# Like pip and npm, uv shall trust the certificates that this machine trusts.
+export UV_SYSTEM_CERTS := 1
 PAGES := $(shell find frontend -name node_modules -prune -o -type f -print 2>/dev/null)
 
 # What was made is trusted only while it is there.
