@@ -66,6 +66,8 @@ class HeaderReader:
                     self.peer = _parse_2(bytes(buffer))
         elif buffer.endswith(b"\r\n"):
             self.peer = _parse_1(bytes(buffer[:-2]))
+        elif b"\r\n" in buffer:
+            raise MediaError("a PROXY protocol header of version 1 is broken")
         elif len(buffer) >= _MAX_HEADER_1:
             raise MediaError("a PROXY protocol header of version 1 does not end")
 

@@ -72,9 +72,11 @@ class Ingest:
         packets = parse_video(event.body) if video else parse_audio(event.body)
         if not packets:
             return
-        time = self._rebaser.map(event.timestamp, now)
-        if self._first_time is None:
-            self._first_time = time
+        time = 0
+        if packets[0].kind is PacketKind.FRAME:  # Configurations often come with the timestamp 0.
+            time = self._rebaser.map(event.timestamp, now)
+            if self._first_time is None:
+                self._first_time = time
         for packet in packets:
             source = self._video_input(packet) if video else self._audio_input(packet)
             self._take_packet(source, packet, time, now)
