@@ -106,13 +106,24 @@ class Answers:
         resource = self._cache.get(key)
         if resource is None:
             if key == _DASH_NAME:
-                kind, text = ContentType.DASH, dash.manifest(stream, self._clock.wall_ns())
+                kind, text = ContentType.DASH, dash.manifest(self._presentation())
             else:
                 kind = ContentType.HLS
                 text = hls.multivariant_playlist(stream.listable, stream.session, low_latency=not legacy)
             etag = f'"{stream.session}-{key}-{stream.version}"'
             resource = self._cache[key] = Resource.text(kind, REVALIDATE, etag, text)
         return resource
+
+    def _presentation(self) -> dash.Presentation:
+        stream = self._stream
+        return dash.Presentation(
+            session=stream.session,
+            renditions=stream.listable,
+            window=stream.config.dvr,
+            segment=stream.config.segment,
+            now_ns=self._clock.wall_ns(),
+            ended=stream.ended,
+        )
 
     async def media(self, track: str, file: str, query: Mapping[str, str]) -> Resource:
         """A file of one rendition."""

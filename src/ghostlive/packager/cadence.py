@@ -14,6 +14,9 @@ SHORTEST_PART = 0.85
 _JITTER = 0.003
 """Seconds that frame durations of a constant frame rate may differ by (timestamps rounded to milliseconds)."""
 
+_ODD_SHARE = 0.1
+"""Share of frames with another duration from which on a frame rate counts as variable."""
+
 _ROUNDING_ROOM = 0.35
 """Seconds that a segment may exceed the target duration by: it still rounds down to it, a late audio frame included."""
 
@@ -25,9 +28,10 @@ def part_target(durations: Sequence[float], wanted: float) -> float:
     that a dropped frame leaves with 6 is still long enough.
     """
     usual = median(durations) if durations else wanted
-    longest = max(durations, default=usual)
-    if longest - min(durations, default=usual) > 2 * _JITTER:
+    odd = [duration for duration in durations if abs(duration - usual) > _JITTER]
+    if len(odd) > len(durations) * _ODD_SHARE:
         # A variable frame rate: whichever frame comes next, 15 % of the target have room for it.
+        longest = max(odd)
         return min(max(_ceil_ms(longest / (1 - SHORTEST_PART)), wanted), 2 * wanted)
     frames = max(1, int(wanted * 1.01 / usual))
     return _ceil_ms(frames * usual)

@@ -20,6 +20,8 @@ class Epoch:
     track: Track
     timeline: Timeline
     init: bytes
+    start_ns: int
+    """Where it begins on the stream's timeline, in nanoseconds, the same for all tracks."""
     part_target: int
     """Ticks that a part may last at most; the same for all epochs of a rendition, in seconds."""
 
@@ -50,6 +52,8 @@ class Segment:
     independent: bool = False
     gap: bool = False
     size: int = 0
+    frame: int = 0
+    """What a frame of it lasts."""
     file: Path | None = None
     text: str = ""
     """Its lines in a playlist, kept once it is complete."""

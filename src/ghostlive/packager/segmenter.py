@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from ghostlive.core.frame import Frame
-from ghostlive.core.timeline import Timeline
+from ghostlive.core.timeline import NS, Timeline
 from ghostlive.core.track import Track, TrackKind
 from ghostlive.formats.fmp4 import init_segment
 from ghostlive.packager.boundary import BoundaryClock
@@ -181,7 +181,7 @@ class StreamSegmenter:
                     else part_target([usual], self._config.part)
                 )
             epoch = Epoch(
-                number, track, self._timeline, self._inits[track.id],
+                number, track, self._timeline, self._inits[track.id], start * NS // scale,
                 int(self._part_targets[track.id] * track.timescale + 1e-6),
             )  # fmt: skip
             packager = TrackPackager(

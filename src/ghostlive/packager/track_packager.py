@@ -166,7 +166,9 @@ class TrackPackager:
         durations = [after - before for before, after in itertools.pairwise(times)]
         segment = self._segment
         if segment is None:
-            segment = self._segment = Segment(self.msn, self.epoch, self._start, independent=frames[0].keyframe)
+            segment = self._segment = Segment(
+                self.msn, self.epoch, self._start, independent=frames[0].keyframe, frame=self.usual
+            )
         self._sequence += 1
         payloads = [frame.payload for frame in frames]
         if self._video:
