@@ -97,7 +97,7 @@ $(MADE)/fuzz: $(MADE)/dev requirements/fuzz.txt
 
 $(MADE)/node_modules: $(MADE)/venv frontend/package-lock.json frontend/package.json
 	@echo "Installing packages of the front end"
-	@cd frontend && ../scripts/node npm ci --no-audit --no-fund --loglevel=error
+	@cd frontend && ../scripts/node npm ci --no-audit --no-fund --loglevel=error >/dev/null
 	@touch $@
 
 $(MADE)/pages: $(MADE)/node_modules $(PAGES)

@@ -1,0 +1,67 @@
+"""Habits of all tests: a time limit for each, and no blocking call inside the event loop.
+
+Warnings are errors (`pyproject.toml`). `@pytest.mark.limit(seconds)` gives a test more time.
+"""
+
+import signal
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import pytest
+from blockbuster import blockbuster_ctx
+
+LIMIT = 120.0
+"""Seconds that a test may take, and its set-up and its clean-up each."""
+
+
+class TimeLimitError(BaseException):
+    """A test took too long. Not an `Exception`, so that the code under test does not catch it."""
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_blocking_calls() -> Iterator[None]:
+    """A call that blocks (file, socket, sleep) from a coroutine of ours raises `BlockingError`."""
+    with blockbuster_ctx("ghostlive"):
+        yield
+
+
+@contextmanager
+def _limited(item: pytest.Item) -> Iterator[None]:
+    mark = item.get_closest_marker("limit")
+    seconds = float(mark.args[0]) if mark else LIMIT
+
+    def too_long(_number: int, _frame: FrameType | None) -> None:
+        raise TimeLimitError(f"took longer than {seconds:g} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    except TimeLimitError as error:
+        pytest.fail(str(error))
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Limit the set-up."""
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Limit the test."""
+    with _limited(item):
+        return (yield)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item) -> Generator[None, Any, Any]:
+    """Limit the clean-up."""
+    with _limited(item):
+        return (yield)
