@@ -1,5 +1,6 @@
 """One encoder in memory, all the way into a hub: session, ingest and a reader, on fake time."""
 
+import itertools
 import random
 from typing import TypeVar
 
@@ -119,5 +120,5 @@ class Broadcast:
         """Frames of each track are in order, and never shown before they are decoded."""
         for track in {frame.track for frame in self.of(Frame)}:
             times = [frame.dts for frame in self.frames(track)]
-            assert all(before < after for before, after in zip(times, times[1:], strict=False))
+            assert all(before < after for before, after in itertools.pairwise(times))
             assert all(frame.pts >= frame.dts >= 0 for frame in self.frames(track))

@@ -94,11 +94,8 @@ class RtmpClient:
 
     def statuses(self) -> list[tuple[str, str]]:
         """Code and description of every `onStatus`, and of every refused call."""
-        found = []
-        for values in self.commands:
-            if values[0] in ("onStatus", "_error") and isinstance(values[-1], dict):
-                found.append((str(values[-1]["code"]), str(values[-1]["description"])))
-        return found
+        refused = [values[-1] for values in self.commands if values[0] in ("onStatus", "_error")]
+        return [(str(info["code"]), str(info["description"])) for info in refused if isinstance(info, dict)]
 
 
 def exchange(session: Session, client: RtmpClient, now: float) -> list[Event]:

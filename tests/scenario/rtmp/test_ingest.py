@@ -1,5 +1,6 @@
 """From an encoder's bytes to a reader of the hub: tracks, times, changes and faults."""
 
+import itertools
 from fractions import Fraction
 from pathlib import Path
 
@@ -54,13 +55,13 @@ def test_video_and_audio() -> None:
     broadcast.play(2)
     assert broadcast.announced() == [["v0", "a0"]]
     video, audio = tracks(broadcast)
-    assert (video.codec, video.width, video.height, video.frame_rate) == (Codec.H264, 640, 360, 30)
+    assert (video.codec, video.width, video.height, video.frame_rate) == (Codec.H264, 640, 360, Fraction(30))
     assert (video.timescale, video.has_b_frames) == (90_000, True)
     assert (audio.codec, audio.timescale, audio.channels, audio.sample_rate) == (Codec.AAC, 48_000, 2, 48_000)
     assert broadcast.publication.source.agent == "obs-output module"
     assert [frame.dts for frame in broadcast.frames("v0")[:4]] == [0, 2970, 5940, 9000]
     sounds = broadcast.frames("a0")
-    assert {later.dts - sound.dts for sound, later in zip(sounds, sounds[1:], strict=False)} == {AAC_SAMPLES}
+    assert {later.dts - sound.dts for sound, later in itertools.pairwise(sounds)} == {AAC_SAMPLES}
     assert broadcast.frames("v0")[0].keyframe
     broadcast.check_order()
 

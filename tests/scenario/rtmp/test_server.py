@@ -2,13 +2,14 @@
 
 import asyncio
 import contextlib
+import itertools
 import os
-import shutil
 import socket
 import ssl
 import stat
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -19,11 +20,14 @@ from tests.support.rtmp_client import RtmpClient
 from ghostlive.access.decision import AccessRequest, Decision, Verdict
 from ghostlive.core.errors import ConfigurationError
 from ghostlive.core.frame import Frame
+from ghostlive.core.track import Codec
+from ghostlive.formats.flv import Packet, PacketKind
 from ghostlive.formats.proxy_protocol import header_v1, header_v2
 from ghostlive.hub.config import HubConfig
 from ghostlive.hub.hub import Hub
 from ghostlive.hub.subscription import Announced, Ended, Interrupted, Item
 from ghostlive.protocols.rtmp.config import RtmpConfig, RtmpsConfig
+from ghostlive.protocols.rtmp.parser.message import Message
 from ghostlive.protocols.rtmp.server import RtmpServer
 from ghostlive.protocols.rtmp.tls import Certificates
 
@@ -116,9 +120,6 @@ class Encoder:
         return self.client.statuses()
 
     async def media(self, frames: int = 30) -> None:
-        from ghostlive.core.track import Codec
-        from ghostlive.formats.flv import Packet, PacketKind
-
         self.client.config(Codec.H264, H264_CONFIG)
         self.client.config(Codec.AAC, AAC_CONFIG)
         for index in range(frames):
@@ -213,7 +214,6 @@ async def test_a_second_publisher_is_told(house: Open) -> None:
 
 async def test_a_takeover_is_told(house: Open) -> None:
     async with house() as home, encoder(home.port()) as first, encoder(home.port()) as second:
-        home.hub = home.hub
         home.hub._config = HubConfig(second_publisher="takeover")
         await first.publish()
         await second.publish()
@@ -226,8 +226,6 @@ async def test_a_takeover_is_told(house: Open) -> None:
 async def test_an_unusable_stream_is_told(house: Open) -> None:
     async with house() as home, encoder(home.port()) as peer:
         await peer.publish()
-        from ghostlive.protocols.rtmp.parser.message import Message
-
         peer.client.send(Message(9, 1, 0, b"\x12\x00"), 6)
         await peer.closed()
         code, description = peer.client.statuses()[-1]
@@ -403,37 +401,78 @@ async def test_old_tls_is_refused(house: Open) -> None:
         peer.close()
 
 
+@pytest.mark.interop
+@pytest.mark.parametrize("protocol", ["rtmp", "rtmps"])
+async def test_ffmpeg(house: Open, protocol: str) -> None:
+    async with house(tls=RtmpsConfig(port=0)) as home:
+        arguments = "-nostdin -loglevel error -re -f lavfi -i testsrc2=s=320x180:r=30 -f lavfi -i sine=r=48000"
+        arguments += " -t 3 -c:v libx264 -preset ultrafast -bf 2 -g 30 -c:a aac -f flv"
+        address = f"{protocol}://{LOCAL}:{home.port(protocol)}/app/show?key=KEY"
+        process = await asyncio.create_subprocess_exec(
+            "ffmpeg", *arguments.split(), address, stderr=asyncio.subprocess.DEVNULL
+        )
+        async with asyncio.timeout(20):
+            while home.hub.get("show") is None:
+                await asyncio.sleep(0.02)
+            items = await collect(home, lambda items: bool(items) and isinstance(items[-1], Ended))
+            assert await process.wait() == 0
+        announced = items[0]
+        assert isinstance(announced, Announced)
+        video, audio = announced.tracks
+        assert (video.width, video.height, video.frame_rate, video.has_b_frames) == (320, 180, Fraction(30), True)
+        assert (audio.codec, audio.sample_rate) == (Codec.AAC, 48_000)
+        frames = [item for item in items if isinstance(item, Frame)]
+        pictures = [frame for frame in frames if frame.track == "v0"]
+        sounds = [frame for frame in frames if frame.track == "a0"]
+        assert len(pictures) == 90
+        assert len(sounds) > 130
+        assert all(later.dts - sound.dts == 1024 for sound, later in itertools.pairwise(sounds))
+        assert [frame.keyframe for frame in pictures[:31]].count(True) == 2
+
+
 def serial(port: int) -> int:
     pem = ssl.get_server_certificate((LOCAL, port))
     return x509.load_pem_x509_certificate(pem.encode()).serial_number
 
 
-async def test_a_changed_certificate_counts_for_new_connections(house: Open, tmp_path: Path) -> None:
+@pytest.fixture
+def two_certificates(tmp_path: Path) -> tuple[bytes, bytes]:
+    """PEM files with their keys."""
+    made = []
     for name in ("one", "two"):
         Certificates(RtmpsConfig(), tmp_path / name).context()
+        made.append((tmp_path / name / "rtmps-self-signed.pem").read_bytes())
+    return made[0], made[1]
+
+
+async def test_a_changed_certificate_counts_for_new_connections(
+    house: Open, tmp_path: Path, two_certificates: tuple[bytes, bytes]
+) -> None:
     used = tmp_path / "used.pem"
-    shutil.copy(tmp_path / "one" / "rtmps-self-signed.pem", used)
-    context = ssl.create_default_context(cafile=used)
+    await asyncio.to_thread(used.write_bytes, two_certificates[0])
+    context = await asyncio.to_thread(ssl.create_default_context, cafile=str(used))
     async with (
         house(tls=RtmpsConfig(port=0, certificate=str(used))) as home,
         encoder(home.port("rtmps"), context) as peer,
     ):
         await peer.publish()
         first = await asyncio.to_thread(serial, home.port("rtmps"))
-        used.write_text("half a certificate")
+        await asyncio.to_thread(used.write_text, "half a certificate")
         assert await asyncio.to_thread(serial, home.port("rtmps")) == first
-        shutil.copy(tmp_path / "two" / "rtmps-self-signed.pem", used)
+        await asyncio.to_thread(used.write_bytes, two_certificates[1])
         assert await asyncio.to_thread(serial, home.port("rtmps")) != first
-        peer.client.command("getStreamLength", None, "x")
+        # The running session goes on.
         count = len(peer.client.commands)
+        peer.client.command("getStreamLength", None, "x")
         await peer.until(lambda client: len(client.commands) > count)
+        assert len(peer.client.commands) > count
 
 
-async def test_certificates_are_kept_and_checked(tmp_path: Path) -> None:
+def test_certificates_are_kept_and_checked(tmp_path: Path) -> None:
     first = Certificates(RtmpsConfig(), tmp_path)
     first.context()
     made = (tmp_path / "rtmps-self-signed.pem").read_bytes()
     Certificates(RtmpsConfig(), tmp_path).context()
     assert (tmp_path / "rtmps-self-signed.pem").read_bytes() == made
-    with pytest.raises(ConfigurationError, match="rtmps.certificate"):
+    with pytest.raises(ConfigurationError, match=r"rtmps\.certificate"):
         Certificates(RtmpsConfig(certificate=str(tmp_path / "none.pem"), key="none.key"), tmp_path).context()

@@ -19,7 +19,7 @@ def plain(messages: list[Message]) -> list[Plain]:
     return [(message.type, message.stream, message.timestamp, message.payload) for message in messages]
 
 
-def header(kind: int, csid: int, time: int = 0, length: int = 0, type_: int = 9, stream: int = 1) -> bytes:
+def header(kind: int, csid: int, time: int = 0, length: int = 0, type_: int = 9, *, stream: int = 1) -> bytes:
     """A chunk header with a one-byte basic header."""
     return (
         bytes([kind << 6 | csid])
@@ -144,8 +144,8 @@ def test_runs_of_chunks_stop_at_another_chunk_stream() -> None:
 
 def test_abort_drops_an_unfinished_message() -> None:
     wire = header(0, 6, 0, 200) + bytes(128)
-    wire += header(0, 2, 0, 4, 2, 0) + (6).to_bytes(4, "big")
-    wire += header(0, 2, 0, 4, 2, 0) + (99).to_bytes(4, "big")
+    wire += header(0, 2, 0, 4, 2, stream=0) + (6).to_bytes(4, "big")
+    wire += header(0, 2, 0, 4, 2, stream=0) + (99).to_bytes(4, "big")
     wire += header(0, 6, 0, 1) + b"a"
     assert plain(reader().receive(wire)) == [(9, 1, 0, b"a")]
 
@@ -158,12 +158,12 @@ def test_a_message_inside_another_is_refused() -> None:
 @pytest.mark.parametrize("size", [0, 0x80000000])
 def test_impossible_chunk_sizes(size: int) -> None:
     with pytest.raises(ChunkError, match="chunk size"):
-        reader().receive(header(0, 2, 0, 4, 1, 0) + size.to_bytes(4, "big"))
+        reader().receive(header(0, 2, 0, 4, 1, stream=0) + size.to_bytes(4, "big"))
 
 
 def test_short_control_message() -> None:
     with pytest.raises(ProtocolError, match="too short"):
-        reader().receive(header(0, 2, 0, 1, 1, 0) + b"a")
+        reader().receive(header(0, 2, 0, 1, 1, stream=0) + b"a")
 
 
 def test_large_messages_are_refused_by_their_header() -> None:
@@ -179,7 +179,7 @@ def test_many_chunk_streams_are_refused() -> None:
 
 def test_many_unfinished_messages_are_refused() -> None:
     incoming = reader(max_message=1000)
-    incoming.receive(header(0, 2, 0, 4, 1, 0) + (999).to_bytes(4, "big"))
+    incoming.receive(header(0, 2, 0, 4, 1, stream=0) + (999).to_bytes(4, "big"))
     with pytest.raises(LimitError, match="unfinished"):
         incoming.receive(b"".join(header(0, csid, 0, 1000) + bytes(999) for csid in range(3, 7)))
 
