@@ -17,8 +17,8 @@ from ghostlive.packager.hls import iso
 from ghostlive.packager.model import Epoch, Segment
 from ghostlive.packager.rendition import Rendition
 
-TIME_URL = "../time"
-"""`TIME_PATH`, as seen from the manifest: works behind any prefix."""
+TIME_URL = "../../api/v1/time"
+"""The server time that the web room answers with, as seen from the manifest: works behind any prefix."""
 
 _UPDATE = 0.5
 """Seconds between a player's looks at the manifest."""

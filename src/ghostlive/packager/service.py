@@ -29,9 +29,6 @@ _log = structlog.get_logger("packager")
 PREFIX = "/app/"
 """What the path of every resource begins with."""
 
-TIME_PATH = "/api/v1/time"
-"""Where the web room answers with the wall-clock time as `2026-01-31T12:00:00.123Z` (DASH's UTCTiming)."""
-
 
 class Packager:
     """Packages every live stream of a hub."""
