@@ -33,6 +33,8 @@ def part_target(durations: Sequence[float], wanted: float) -> float:
         # A variable frame rate: whichever frame comes next, 15 % of the target have room for it.
         longest = max(odd)
         return min(max(_ceil_ms(longest / (1 - SHORTEST_PART)), wanted), 2 * wanted)
+    even = [duration for duration in durations if abs(duration - usual) <= _JITTER]
+    usual = sum(even) / len(even) if even else usual
     frames = max(1, int(wanted * 1.01 / usual))
     return _ceil_ms(frames * usual)
 

@@ -279,10 +279,11 @@ class PackagedStream:
         memory = self._memory.get(rendition.id)
         if not memory:
             return
-        horizon = memory[-1].end_seconds - _IN_MEMORY * rendition.target_duration
-        for segment in list(memory):
-            if segment.end_seconds > horizon:
-                break
+        seconds = 0.0
+        for segment in reversed(list(memory)):
+            seconds += segment.seconds
+            if seconds - segment.seconds < _IN_MEMORY * rendition.target_duration:
+                continue
             self._drop_parts(rendition.id, segment)
             if segment.file is not None:
                 path = self.media_path(rendition.id, f"{segment.msn}.m4s")

@@ -60,14 +60,18 @@ class TrackPackager:
             self._end_segment(dts, out)
             self._frames.append(frame)
             return out
-        self.usual = usual = dts - last
         length = dts - frames[0].dts
+        usual = dts - last
+        if usual <= self._longest:
+            self.usual = usual
+        else:
+            usual = self.usual  # A hole says nothing about the frames that follow.
         if length + usual <= self._longest:
             frames.append(frame)
             return None
         out = []
         if self._split_overlong(dts, out):
-            length = usual
+            length = dts - last
         if length + usual > self._longest and length >= self._shortest:
             self._end_part(dts, out)
         self._frames.append(frame)
@@ -111,7 +115,8 @@ class TrackPackager:
             if not frame.keyframe:
                 return None
             self.delay = frame.pts - frame.dts
-            if frame.pts < self._start - self.usual // 2:
+            # Renditions share their keyframes but for the rounding of timestamps; sound from before them is dropped.
+            if frame.pts < self._start - (self.usual // 2 if self._video else 0):
                 return None
         time = frame.dts + self.delay
         out = self._cross(time) if self._boundaries else None

@@ -1,0 +1,180 @@
+"""A hub with a packager on a clock that stands still, and a viewer that reads everything it offers."""
+
+import asyncio
+from collections.abc import AsyncIterator, Iterable, Sequence
+from contextlib import asynccontextmanager
+from fractions import Fraction
+from pathlib import Path
+
+from tests.support.clock import FakeClock
+from tests.support.dash import Manifest, parse_manifest
+from tests.support.hls import MediaPlaylist, Multivariant, check_update, parse_media, parse_multivariant
+
+from ghostlive.core.frame import Frame
+from ghostlive.core.track import Codec, Track
+from ghostlive.hub.config import HubConfig
+from ghostlive.hub.hub import Hub
+from ghostlive.hub.live import Publication, Source
+from ghostlive.packager.config import PackagerConfig
+from ghostlive.packager.resource import Resource
+from ghostlive.packager.service import Packager
+
+DATA = Path(__file__).parents[1] / "data" / "packager"
+
+AVC = bytes.fromhex("0164001fffe1000467640000010003 68eb00".replace(" ", ""))
+
+
+def video(name: str = "v0", *, timescale: int = 90000, rate: int = 30, height: int = 720) -> Track:
+    return Track(
+        name,
+        Codec.H264,
+        timescale,
+        AVC,
+        "avc1.64001f",
+        width=height * 16 // 9,
+        height=height,
+        frame_rate=Fraction(rate),
+    )
+
+
+def audio(name: str = "a0", *, codec: Codec = Codec.AAC, language: str = "", title: str = "") -> Track:
+    return Track(
+        name, codec, 48000, b"\x11\x90", "mp4a.40.2", sample_rate=48000, channels=2, language=language, title=title
+    )
+
+
+def pictures(track: Track, times: Iterable[int], *, group: int = 60, delay: int = 0, size: int = 40) -> list[Frame]:
+    """Frames at `times` (decode time), each `group`th a keyframe, all presented `delay` later."""
+    return [
+        Frame(track.id, time, time + delay, index % group == 0, index.to_bytes(4, "big") * (size // 4))
+        for index, time in enumerate(times)
+    ]
+
+
+def steady(track: Track, seconds: float, *, start: float = 0.0, rate: float = 30, group: int = 60) -> list[Frame]:
+    """Frames at a constant rate."""
+    first = round(start * track.timescale)
+    count = round(seconds * rate)
+    return pictures(track, [first + round(index * track.timescale / rate) for index in range(count)], group=group)
+
+
+def tone(track: Track, seconds: float, *, start: float = 0.0) -> list[Frame]:
+    """AAC frames."""
+    return steady(track, seconds, start=start, rate=track.timescale / 1024, group=1)
+
+
+def interleaved(tracks: Sequence[Track], *frames: Iterable[Frame]) -> list[Frame]:
+    """Frames of several tracks in the order in which an encoder sends them."""
+    scales = {track.id: track.timescale for track in tracks}
+    return sorted((frame for some in frames for frame in some), key=lambda frame: frame.dts / scales[frame.track])
+
+
+async def settle(rounds: int = 8) -> None:
+    """Let all tasks run until they wait."""
+    for _ in range(rounds):
+        await asyncio.sleep(0)
+
+
+class Stage:
+    """One broadcast and its viewer."""
+
+    def __init__(self, hub: Hub, packager: Packager, clock: FakeClock) -> None:
+        self.hub = hub
+        self.packager = packager
+        self.clock = clock
+        self.publication: Publication | None = None
+        self.tracks: tuple[Track, ...] = ()
+        self.playlists: dict[str, MediaPlaylist] = {}
+        """The last playlist seen of each track, for `check_update`."""
+        self.session = ""
+
+    async def publish(self, *tracks: Track) -> None:
+        """Begin a publication, or announce other tracks of one."""
+        if self.publication is None or self.publication.closed:
+            self.publication = self.hub.publish("cam", Source("test", "192.0.2.1"), lambda reason: None)
+        self.tracks = tracks
+        self.publication.announce(tracks)
+        await settle()
+        live = self.hub.get("cam")
+        assert live is not None
+        self.session = live.session
+
+    async def send(self, frames: Iterable[Frame], *, watch: bool = True) -> None:
+        """Send frames at the pace of their times; look at the playlists about every tenth of a second."""
+        assert self.publication is not None
+        scales = {track.id: track.timescale for track in self.tracks}
+        now = None
+        looked = None
+        for frame in frames:
+            time = frame.dts / scales[frame.track]
+            if now is not None and time > now:
+                self.clock.advance(time - now)
+            now = time if now is None else max(now, time)
+            self.publication.write(frame)
+            if watch and (looked is None or now - looked > 0.1):
+                looked = now
+                await settle(3)
+                await self.look()
+        await settle()
+
+    async def look(self) -> None:
+        """Read each media playlist that is there without waiting, and check it against the one before."""
+        for track in self.packager._streams[self.session].renditions.values():
+            if track.playable:
+                await self.media(track.id)
+
+    async def get(self, path: str, **query: str) -> Resource:
+        return await self.packager.resource("cam", path, query)
+
+    async def text(self, path: str, **query: str) -> str:
+        resource = await self.get(path, **query)
+        return b"".join(resource.body).decode()
+
+    async def media(self, track: str, **query: str) -> MediaPlaylist:
+        playlist = parse_media(await self.text(f"{self.session}/{track}/media.m3u8", **query))
+        if not query:
+            if track in self.playlists:
+                check_update(self.playlists[track], playlist)
+            self.playlists[track] = playlist
+        return playlist
+
+    async def multivariant(self, **query: str) -> Multivariant:
+        return parse_multivariant(await self.text("master.m3u8", **query))
+
+    async def manifest(self) -> Manifest:
+        return parse_manifest(await self.text("manifest.mpd"))
+
+    async def content(self, path: str) -> bytes:
+        """The content of anything, from memory or from a file."""
+        resource = await self.get(path)
+        if resource.file is not None:
+            data = resource.file.read_bytes()
+            assert len(data) == resource.size
+            return data
+        return b"".join(resource.body)
+
+    async def download(self, track: str) -> bytes:
+        """All listed segments of a track, each epoch's behind its header."""
+        data = []
+        for segment in (await self.media(track)).segments:
+            if segment.map:
+                data.append(await self.content(f"{self.session}/{track}/{segment.map}"))
+            if not segment.gap:
+                data.append(await self.content(f"{self.session}/{track}/{segment.uri}"))
+        return b"".join(data)
+
+
+@asynccontextmanager
+async def stage(
+    data: Path, config: PackagerConfig | None = None, hub_config: HubConfig | None = None
+) -> AsyncIterator[Stage]:
+    """A started hub and packager."""
+    clock = FakeClock()
+    hub = Hub(hub_config, clock)
+    packager = Packager(hub, config or PackagerConfig(), data, clock)
+    await packager.start()
+    try:
+        yield Stage(hub, packager, clock)
+    finally:
+        await packager.stop()
+        hub.close()
