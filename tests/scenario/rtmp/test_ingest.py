@@ -428,6 +428,7 @@ def test_takeover_writes_nothing_more() -> None:
     ("times", "rate"),
     [
         ([0, 3000], None),
+        (list(range(10)), None),
         ([0, 2970, 6030, 9000, 11970, 15030], Fraction(30)),
         ([round(index * 1000 / 60) * 90 for index in range(10)], Fraction(60)),
         ([index * 3003 for index in range(10)], Fraction(30)),

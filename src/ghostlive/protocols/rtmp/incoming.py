@@ -30,6 +30,8 @@ _MAX_COMPOSITION_MS: Final = 10_000
 _AUDIO_TOLERANCE_MS: Final = 60
 _AUDIO_STEP_BACK_MS: Final = 500
 _RATE_SAMPLES: Final = 10
+_MAX_RATE: Final = 500
+"""Frames per second; above it timestamps are nonsense (all the same, say)."""
 
 _USUAL_RATES: Final = (
     *(Fraction(rate) for rate in (24, 25, 30, 50, 60, 15, 20, 48, 90, 100, 120, 144)),
@@ -278,14 +280,16 @@ class AudioInput:
 
 
 def measure_rate(times: Sequence[int]) -> Fraction | None:
-    """Frames per second from decoding times in 1/90000 s that were rounded to milliseconds; None if too few."""
+    """Frames per second from decoding times in 1/90000 s that were rounded to milliseconds; None if that cannot be."""
     if len(times) < 3:
         return None
     span = times[-1] - times[0]
     measured = Fraction((len(times) - 1) * VIDEO_TIMESCALE, span)
+    if measured > _MAX_RATE:
+        return None
     # Rounding moves either end by half a millisecond.
     tolerance = measured * _TICKS_PER_MS / span
     for rate in _USUAL_RATES:
         if abs(rate - measured) <= tolerance:
             return rate
-    return Fraction(round(measured * 100), 100) or None
+    return Fraction(round(measured * 100), 100)
