@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ghostlive.app.config import load_config
+from ghostlive.app.config import Config, load_config
 from ghostlive.cli.options import DEFAULT_DATA, AsJson, ConfigFile, Data
 from ghostlive.cli.output import as_record, show_fields, show_json
 from ghostlive.db.engine import Database
@@ -18,13 +18,13 @@ app = typer.Typer(no_args_is_help=True, help="The database: status, upgrade, bac
 @app.command()
 def status(data: Data = DEFAULT_DATA, config: ConfigFile = None, json: AsJson = False) -> None:
     """Show its schema, its size and how many records it has. Changes nothing."""
-    show(asyncio.run(_status(data, config, upgrade=False)), json=json)
+    show(asyncio.run(_status(load_config(data, config), data, upgrade=False)), json=json)
 
 
 @app.command()
 def upgrade(data: Data = DEFAULT_DATA, config: ConfigFile = None, json: AsJson = False) -> None:
     """Make it, or bring its schema to this version. `ghostlive serve` does the same at its start."""
-    show(asyncio.run(_status(data, config, upgrade=True)), json=json)
+    show(asyncio.run(_status(load_config(data, config), data, upgrade=True)), json=json)
 
 
 @app.command()
@@ -47,8 +47,8 @@ def backup(
     asyncio.run(work())
 
 
-async def _status(data: Path, config: Path | None, *, upgrade: bool) -> dict[str, Any]:
-    database = Database(load_config(data, config).database, data)
+async def _status(settings: Config, data: Path, *, upgrade: bool) -> dict[str, Any]:
+    database = Database(settings.database, data)
     await database.start(upgrade=upgrade)
     try:
         found = await MetaRepository(database).status()

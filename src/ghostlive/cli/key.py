@@ -26,9 +26,10 @@ def list_(
     json: AsJson = False,
 ) -> None:
     """List keys by their numbers and last four characters."""
+    settings = load_config(data, config)
 
     async def work() -> list[dict[str, Any]]:
-        async with Database(load_config(data, config).database, data) as database:
+        async with Database(settings.database, data) as database:
             return [as_record(key, without=()) for key in await StreamRepository(database).list_keys(name)]
 
     records = asyncio.run(work())
@@ -74,9 +75,10 @@ def revoke(
     json: AsJson = False,
 ) -> None:
     """Make a key useless. A broadcast that runs goes on."""
+    settings = load_config(data, config)
 
     async def work() -> dict[str, Any]:
-        async with Database(load_config(data, config).database, data) as database:
+        async with Database(settings.database, data) as database:
             return as_record(await StreamRepository(database).revoke_key(number), without=())
 
     record = asyncio.run(work())

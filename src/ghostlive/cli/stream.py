@@ -48,9 +48,10 @@ def add(
 @app.command("list")
 def list_(data: Data = DEFAULT_DATA, config: ConfigFile = None, json: AsJson = False) -> None:
     """List all streams."""
+    settings = load_config(data, config)
 
     async def work() -> list[dict[str, Any]]:
-        async with Database(load_config(data, config).database, data) as database:
+        async with Database(settings.database, data) as database:
             return [as_record(stream) for stream in await StreamRepository(database).list()]
 
     records = asyncio.run(work())
@@ -96,9 +97,10 @@ def edit(
     json: AsJson = False,
 ) -> None:
     """Change a stream's title or description."""
+    settings = load_config(data, config)
 
     async def work() -> dict[str, Any]:
-        async with Database(load_config(data, config).database, data) as database:
+        async with Database(settings.database, data) as database:
             return as_record(await StreamRepository(database).edit(name, title=title, description=description))
 
     record = asyncio.run(work())

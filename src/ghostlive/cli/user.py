@@ -46,9 +46,10 @@ def add(
 @app.command("list")
 def list_(data: Data = DEFAULT_DATA, config: ConfigFile = None, json: AsJson = False) -> None:
     """List all users."""
+    settings = load_config(data, config)
 
     async def work() -> list[dict[str, Any]]:
-        async with Database(load_config(data, config).database, data) as database:
+        async with Database(settings.database, data) as database:
             return [as_record(user) for user in await UserRepository(database).list()]
 
     records = asyncio.run(work())
