@@ -24,12 +24,15 @@ from ghostlive.core.frame import Frame
 from ghostlive.core.group import Group
 from ghostlive.core.meters import RateMeter
 from ghostlive.core.stream import StreamState
-from ghostlive.core.timeline import Timeline
+from ghostlive.core.timeline import NS, Timeline
 from ghostlive.core.track import Track, TrackKind
 from ghostlive.hub.config import HubConfig
 from ghostlive.hub.subscription import Announced, Ended, Interrupted, Subscription
 
 _log = structlog.get_logger("hub")
+
+_LAST_FRAME_NS = 100_000_000
+"""How long the last frame of a publication may last, as nobody will know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,12 +52,10 @@ class Publication:
     connection broke: the stream waits for it to come back). Both may be called again and are harmless then.
     """
 
-    def __init__(self, live: "LiveStream", source: Source, base_ns: int, on_taken: Callable[[str], None]) -> None:
+    def __init__(self, live: "LiveStream", source: Source, on_taken: Callable[[str], None]) -> None:
         """Use `Hub.publish`."""
         self._live = live
         self.source = source
-        self.base_ns = base_ns
-        """Where on the stream's timeline this publication begins, in nanoseconds: its first frame's time."""
         self._on_taken = on_taken
         self.closed = False
         self.last_frame = live.clock.now()
@@ -63,6 +64,14 @@ class Publication:
     def stream(self) -> str:
         """The stream's name."""
         return self._live.name
+
+    def time_ns(self) -> int:
+        """The time on the stream's timeline, in nanoseconds, that a frame arriving now should get.
+
+        An ingest asks once, with its first frame, and counts on from there by the publisher's timestamps. It is after
+        every frame of earlier publications, even if those ran ahead of the clock.
+        """
+        return self._live._time_ns()
 
     def announce(self, tracks: Sequence[Track]) -> None:
         """Say what the frames that follow belong to; again when something changed."""
@@ -122,6 +131,8 @@ class LiveStream:
         self._grace: Timer | None = None
         self._meters: dict[str, RateMeter] = {}
         self._resumed = False
+        self._last: dict[str, Frame] = {}
+        self._end_ns = 0
 
     @property
     def announced(self) -> bool:
@@ -165,8 +176,7 @@ class LiveStream:
             self._grace.cancel()
             self._grace = None
             self._resumed = True
-        base = int((self.clock.now() - self._origin) * 1e9)
-        self.publication = Publication(self, source, base, on_taken)
+        self.publication = Publication(self, source, on_taken)
         return self.publication
 
     def end(self, reason: str) -> None:
@@ -186,10 +196,25 @@ class LiveStream:
         _log.info("stream ended", stream=self.name, reason=reason)
         self._emit(StreamEnded(self.name, reason))
 
+    def _time_ns(self) -> int:
+        elapsed = int((self.clock.now() - self._origin) * 1e9)
+        return max(elapsed, self._end_ns, self._written_ns())
+
+    def _written_ns(self) -> int:
+        """The end of what was written of the current tracks."""
+        ends = (
+            self._last[track.id].dts * NS // track.timescale + _LAST_FRAME_NS
+            for track in self.tracks
+            if track.id in self._last
+        )
+        return max(ends, default=0)
+
     def _announce(self, tracks: tuple[Track, ...]) -> None:
         if not tracks:
             raise MediaError("a publication needs at least one track")
         first = not self.announced
+        self._end_ns = max(self._end_ns, self._written_ns())
+        self._last.clear()
         self.epoch += 1
         self.tracks = tracks
         self._known = frozenset(track.id for track in tracks)
@@ -214,6 +239,7 @@ class LiveStream:
     def _write(self, frame: Frame) -> None:
         if frame.track not in self._known:
             raise MediaError(f"frame of track {frame.track!r}, which was not announced")
+        self._last[frame.track] = frame
         self._meters[frame.track].add(len(frame.payload), self.publication.last_frame if self.publication else 0.0)
         start = frame.track == self._leading and frame.keyframe and self._begins_group(frame)
         if start:

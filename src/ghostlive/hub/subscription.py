@@ -1,8 +1,9 @@
 """Subscriptions: what one reader gets of a stream.
 
-A reader sees `Announced`, then frames of those tracks, beginning with a keyframe of the leading one; again `Announced` whenever tracks change or a publisher
-comes back; `Interrupted` when the publisher is lost; `Ended` last. A reader that falls behind loses whole groups,
-never memory, and finds a `Skipped` where they were. Control items are never lost.
+A reader sees `Announced`, then frames of those tracks, beginning with a keyframe of the leading one; again
+`Announced` whenever tracks change or a publisher comes back; `Interrupted` when the publisher is lost; `Ended` last.
+A reader that falls behind loses whole groups, never memory, and finds a `Skipped` where they were. Control items are
+never lost.
 """
 
 import asyncio

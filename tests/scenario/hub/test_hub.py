@@ -184,7 +184,7 @@ async def test_a_lost_publisher_that_comes_back_goes_on_where_time_stands() -> N
     assert live.state == "interrupted"
     stage.clock.advance(29.0)
     second = stage.publish()
-    assert second.base_ns == 31 * 10**9
+    assert second.time_ns() == 31 * 10**9
     assert live.state == "live"
     assert live.session == session
     items = reader.take()
@@ -195,6 +195,18 @@ async def test_a_lost_publisher_that_comes_back_goes_on_where_time_stands() -> N
     stage.clock.advance(60.0)  # the grace timer is gone
     assert stage.hub.get("demo") is live
     assert await stage.told() == [StreamStarted, StreamInterrupted, StreamResumed]
+
+
+async def test_a_new_publication_begins_after_all_that_an_earlier_one_sent_ahead() -> None:
+    stage = Stage()
+    first = stage.publish()
+    first.write(video(0, key=True))
+    first.write(video(300))  # ten seconds of pictures in one burst
+    first.lose("reset")
+    stage.clock.advance(1.0)
+    second = stage.publish()
+    second.announce((VIDEO,))
+    assert 10 * 10**9 < second.time_ns() < 10.2 * 10**9
 
 
 async def test_a_lost_publisher_that_stays_away_ends_the_stream() -> None:

@@ -32,10 +32,10 @@ class Ingest:
     """Writes one encoder's media into its publication."""
 
     def __init__(self, publication: Publication, *, max_tracks: int) -> None:
-        """The first frame of the encoder gets the time at which `publication` begins."""
+        """The first frame of the encoder gets the stream's time at its arrival."""
         self._publication = publication
         self._max_tracks = max_tracks
-        self._rebaser = Rebaser(rate=1000, bits=32, base=publication.base_ns // 1_000_000)
+        self._rebaser: Rebaser | None = None
         self._videos: dict[int, VideoInput] = {}
         self._audios: dict[int, AudioInput] = {}
         self._expected = frozenset(TrackKind)
@@ -58,7 +58,7 @@ class Ingest:
     @property
     def jumps(self) -> int:
         """How often timestamps jumped and were re-based."""
-        return self._rebaser.jumps
+        return self._rebaser.jumps if self._rebaser is not None else 0
 
     def receive(self, event: VideoReceived | AudioReceived | MetadataReceived, now: float) -> None:
         """Take what the session received at `now`.
@@ -74,6 +74,8 @@ class Ingest:
             return
         time = 0
         if packets[0].kind is PacketKind.FRAME:  # Configurations often come with the timestamp 0.
+            if self._rebaser is None:
+                self._rebaser = Rebaser(rate=1000, bits=32, base=self._publication.time_ns() // 1_000_000)
             time = self._rebaser.map(event.timestamp, now)
             if self._first_time is None:
                 self._first_time = time
