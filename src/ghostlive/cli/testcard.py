@@ -1,7 +1,8 @@
 """The test picture of `ghostlive demo`: a process of its own that publishes over RTMP like any encoder.
 
-Usage: `python -m ghostlive.cli.testcard`, with the RTMP address on the first line of standard input (it holds a key, and
-arguments are there for everybody on the machine to read). Runs until told to stop or the server closes the connection.
+Usage: `python -m ghostlive.cli.testcard`, with the RTMP address on the first line of standard input: it holds a key,
+and arguments are there for everybody on the machine to read. Runs until told to stop, or until the server closes the
+connection.
 """
 
 import signal
@@ -16,9 +17,13 @@ from av.video.stream import VideoStream
 
 _WIDTH, _HEIGHT, _RATE = 1280, 720, 30
 _GROUP_SECONDS = 2
-# A soft tone with a beep each second, so that picture and sound can be compared by eye and ear.
+# Slow colours (drawn small, which costs little) with ffmpeg's moving test card and its clock in the middle, and a soft
+# tone with a beep each second, so that picture and sound can be compared by eye and ear.
 _SOURCE = (
-    f"testsrc2=size={_WIDTH}x{_HEIGHT}:rate={_RATE},format=yuv420p[out0];"
+    f"gradients=size=160x90:rate={_RATE}:speed=0.012:nb_colors=4:c0=0x1b1040:c1=0x4b2a8f:c2=0x2fa58a:c3=0x0d1f2d,"
+    f"format=yuv420p,scale={_WIDTH}:{_HEIGHT}:flags=bilinear[back];"
+    f"testsrc2=size={_WIDTH // 2}x{_HEIGHT // 2}:rate={_RATE},format=yuv420p[card];"
+    "[back][card]overlay=(W-w)/2:(H-h)/2[out0];"
     "sine=frequency=220:beep_factor=4:sample_rate=48000,volume=0.25,aformat=sample_fmts=fltp:channel_layouts=stereo[out1]"
 )
 
