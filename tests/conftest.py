@@ -1,8 +1,10 @@
 """Habits of all tests: a time limit for each, and no blocking call inside the event loop.
 
-Warnings are errors (`pyproject.toml`). `@pytest.mark.limit(seconds)` gives a test more time.
+Warnings are errors (`pyproject.toml`). `@pytest.mark.limit(seconds)` gives a test more time. Property tests search anew
+with each run here and repeat the same examples in CI (environment `CI`), so that a red run there tells of the change.
 """
 
+import os
 import signal
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -11,9 +13,15 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
+from hypothesis import settings
 
 LIMIT = 120.0
 """Seconds that a test may take, and its set-up and its clean-up each."""
+
+# Examples have no deadline: a busy machine is no error, and each test has its limit.
+settings.register_profile("here", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 class TimeLimitError(BaseException):
