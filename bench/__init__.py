@@ -1,0 +1,1 @@
+"""Benchmarks: one script for each claim, a peer measured in the same run, medians and ratios."""
