@@ -61,12 +61,11 @@ check: $(MADE)/fuzz $(MADE)/node_modules
 
 bench: $(MADE)/dev $(MADE)/pages
 	@scripts/packages bench
-	@set -e; for script in $(or $(BENCH:%=bench/%.py),$(sort $(filter-out bench/_%,$(wildcard bench/*.py)))); do \
-	    echo "== $$script"; $(BIN)/python "$$script"; done
+	@exec $(BIN)/python -m bench $(BENCH)
 
 fuzz: $(MADE)/fuzz
 	@set -e; for script in tests/fuzz/fuzz_*.py; do \
-	    echo "== $$script"; $(BIN)/python "$$script" -max_total_time=$(FUZZ_SECONDS); done
+	    echo "== $$script"; PYTHONPATH=. $(BIN)/python "$$script" -max_total_time=$(FUZZ_SECONDS); done
 
 clean:
 	rm -rf $(MADE) .venv .venv-newest dist src/ghostlive/web/static frontend/node_modules
