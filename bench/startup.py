@@ -48,28 +48,12 @@ def main() -> None:
         peer = median(run[0] for run in theirs)
         for what, runs in (("start, fresh data directory", fresh), ("start, existing data directory", again)):
             mine = median(run[0] for run in runs)
-            report.add(
-                Row(
-                    what,
-                    f"{mine:.2f} s",
-                    f"{peer:.2f} s",
-                    ratio(mine, peer),
-                    f"≤ {SECONDS_AIM:g} s",
-                    mine <= SECONDS_AIM,
-                )  # fmt: skip
-            )
+            figures = f"{mine:.2f} s", f"{peer:.2f} s", ratio(mine, peer)
+            report.add(Row(what, *figures, f"≤ {SECONDS_AIM:g} s", mine <= SECONDS_AIM))
         for index, what in ((1, "resident"), (2, "proportional (PSS)")):
             mine, peer = median(run[index] for run in again), median(run[index] for run in theirs)
-            report.add(
-                Row(
-                    f"idle memory, {what}",
-                    f"{mine:.0f} MB",
-                    f"{peer:.0f} MB",
-                    ratio(mine, peer),
-                    f"≤ {MEMORY_AIM} MB",
-                    mine <= MEMORY_AIM,
-                )  # fmt: skip
-            )
+            figures = f"{mine:.0f} MB", f"{peer:.0f} MB", ratio(mine, peer)
+            report.add(Row(f"idle memory, {what}", *figures, f"≤ {MEMORY_AIM} MB", mine <= MEMORY_AIM))
     report.notes.append(
         f"Median of {options.runs} starts on one core; memory {options.seconds:g} s later; nginx: master and worker."
     )
