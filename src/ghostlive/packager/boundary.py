@@ -25,10 +25,10 @@ class BoundaryClock:
         """Whether a segment that lasts until `time` would be too long: frames failed to come."""
         return self._start is not None and time - self._start > self._limit
 
-    def force(self) -> int:
-        """Cut where the current segment may end at the latest, whatever frames there are; returns where."""
+    def force(self, end: int) -> int:
+        """Cut although no frame says where, but not before `end`, where the last frame ends; returns where."""
         assert self._start is not None
-        self._start += self._target
+        self._start = max(self._start + self._target, end)
         return self._start
 
     def begin(self, time: int) -> None:

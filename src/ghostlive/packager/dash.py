@@ -53,10 +53,10 @@ def manifest(presentation: Presentation) -> str:
     lead = renditions[0]
     epochs = _epochs(renditions)
     expected = None if presentation.ended else _expected_duration(lead)
-    longest = max((segment.seconds for rendition in renditions for segment in rendition.segments), default=1.0)
+    longest = max(rendition.longest for rendition in renditions)
     out = ['<?xml version="1.0" encoding="UTF-8"?>\n', _head(presentation, epochs[0], longest, expected)]
     for number, following in zip(epochs, [*epochs[1:], None], strict=True):
-        out.append(_period(presentation, number, expected if following is None else None, last=following is None))
+        out.append(_period(presentation, number, expected if following is None else None, following))
     if not presentation.ended:
         out.append(f'<UTCTiming schemeIdUri="urn:mpeg:dash:utc:http-iso:2014" value="{TIME_URL}"/>\n')
     out.append("</MPD>\n")
@@ -85,8 +85,9 @@ def _head(presentation: Presentation, first: Epoch, longest: float, expected: fl
     )
 
 
-def _period(presentation: Presentation, epoch: Epoch, expected: float | None, *, last: bool) -> str:
+def _period(presentation: Presentation, epoch: Epoch, expected: float | None, following: Epoch | None) -> str:
     members: list[tuple[Rendition, Epoch, list[Segment]]] = []
+    last = following is None
     for rendition in presentation.renditions:
         segments = [segment for segment in rendition.segments if segment.epoch.number == epoch.number]
         if last and expected and rendition.current is not None and rendition.current.epoch.number == epoch.number:
@@ -96,6 +97,9 @@ def _period(presentation: Presentation, epoch: Epoch, expected: float | None, *,
     duration = ""
     if not last or presentation.ended:
         end = max(segments[-1].end_seconds for _, _, segments in members)
+        if following is not None:
+            # What the last frame lasted was a guess.
+            end = min(end, following.start_ns / NS)
         duration = f' duration="{_duration(end - epoch.start_ns / NS)}"'
     out = [f'<Period id="{epoch.number}" start="{_nanoseconds(epoch.start_ns)}"{duration}>\n']
     end_of_lead = 0.0
@@ -183,7 +187,8 @@ def _epochs(renditions: Iterable[Rendition]) -> list[Epoch]:
     found: dict[int, Epoch] = {}
     for rendition in renditions:
         for segment in rendition.segments:
-            found.setdefault(segment.epoch.number, segment.epoch)
+            if segment.epoch.number not in found:
+                found[segment.epoch.number] = segment.epoch
     return [found[number] for number in sorted(found)]
 
 

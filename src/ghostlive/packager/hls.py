@@ -3,6 +3,7 @@
 Every path in a playlist is relative to it, so that they work behind any prefix, and names the live session.
 """
 
+from collections import deque
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
@@ -33,11 +34,11 @@ def media_playlist(
     if rendition.all_independent:
         out.append("#EXT-X-INDEPENDENT-SEGMENTS\n")
     epoch: Epoch | None = None
-    listed: Iterable[Segment] = segments
+    listed = list(segments)
     if skipped:
         out.append(f"#EXT-X-SKIP:SKIPPED-SEGMENTS={skipped}\n")
-        recent = list(segments)
-        listed, epoch = recent[skipped:], recent[skipped - 1].epoch
+        epoch = listed[skipped - 1].epoch
+        listed = listed[skipped:]
     with_parts = len(segments) - _count_until(segments, PARTS_LISTED * target) if low_latency else len(segments)
     first_with_parts = segments[with_parts].msn if with_parts < len(segments) else rendition.next_msn
     for segment in listed:
@@ -152,10 +153,10 @@ def _live_edge(rendition: Rendition, epoch: Epoch | None, others: Iterable[Rendi
             yield f'#EXT-X-RENDITION-REPORT:URI="../{other.id}/media.m3u8",LAST-MSN={last},LAST-PART={index}\n'
 
 
-def _count_until(segments: Iterable[Segment], seconds: float) -> int:
+def _count_until(segments: deque[Segment], seconds: float) -> int:
     """How many of the newest segments lie, at least in part, within the last `seconds`."""
     total, count = 0.0, 0
-    for segment in reversed(list(segments)):
+    for segment in reversed(segments):
         if total >= seconds:
             break
         total += segment.seconds

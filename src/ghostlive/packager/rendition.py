@@ -6,7 +6,7 @@ A rendition outlives epochs: its track may change its codec configuration or com
 from collections import deque
 
 from ghostlive.core.track import Track, TrackKind
-from ghostlive.packager.model import Epoch, Segment
+from ghostlive.packager.model import Segment
 from ghostlive.packager.resource import ContentType, Resource
 from ghostlive.packager.signal import Signal
 
@@ -35,6 +35,9 @@ class Rendition:
         """Seconds in `segments`."""
         self.peak = 0
         """Bits per second of the largest segment so far."""
+        self.longest = 0.0
+        """Seconds of the longest segment so far."""
+        self._dependent = 0
         self._bytes = 0
         self._seconds = 0.0
 
@@ -75,14 +78,7 @@ class Rendition:
     @property
     def all_independent(self) -> bool:
         """Whether every listed segment begins with a keyframe."""
-        return all(segment.independent or segment.gap for segment in self.segments)
-
-    def epochs(self) -> list[Epoch]:
-        """The epochs of the listed segments and the one being made, in order."""
-        found = {segment.epoch.number: segment.epoch for segment in self.segments}
-        if self.current is not None:
-            found[self.current.epoch.number] = self.current.epoch
-        return list(found.values())
+        return not self._dependent
 
     def begin(self, segment: Segment) -> None:
         """Its first part is there."""
@@ -96,11 +92,14 @@ class Rendition:
             dropped = list(self.segments)
             self.segments.clear()
             self.listed = 0.0
+            self._dependent = 0
         self.current = None
         self.next_msn = segment.msn + 1
         self.segments.append(segment)
         seconds = segment.seconds
         self.listed += seconds
+        self.longest = max(self.longest, seconds)
+        self._dependent += _depends(segment)
         self._bytes += segment.size
         self._seconds += seconds
         if seconds > self.target_duration / 4 or not self.peak:
@@ -111,6 +110,7 @@ class Rendition:
         """List the oldest segment no longer."""
         segment = self.segments.popleft()
         self.listed -= segment.seconds
+        self._dependent -= _depends(segment)
         return segment
 
     def has(self, msn: int, part: int | None) -> bool:
@@ -132,3 +132,7 @@ class Rendition:
         self.version += 1
         self.cache.clear()
         self.changed.fire()
+
+
+def _depends(segment: Segment) -> bool:
+    return not (segment.independent or segment.gap)

@@ -96,8 +96,14 @@ class StreamSegmenter:
         if self._prelude:
             out.extend(self._decide())
         self._prelude = None
-        if self._lead is None:
+        lead = self._lead
+        boundary = self._boundary
+        if lead is None or boundary is None:
             return out
+        for lane in self._others:
+            # Sound may be ahead of the picture's last frame, by more than fits into the segment.
+            while lane.waiting and boundary.overdue(lane.waiting[-1].pts * lead.timescale // lane.timescale):
+                self._announce(boundary.force(lead.packager.end))
         for lane in self._others:
             while lane.waiting:
                 out.extend(lane.packager.push(lane.waiting.popleft()) or ())
@@ -107,7 +113,7 @@ class StreamSegmenter:
         if any(lane.packager.busy for lane in self._lanes.values()):
             for lane in self._lanes.values():
                 out.extend(lane.packager.finish(int(end * lane.timescale)))
-        self._msn = self._lead.packager.msn
+        self._msn = lead.packager.msn
         self._lead = None
         self._lanes = {}
         self._others = ()
@@ -198,7 +204,7 @@ class StreamSegmenter:
         time = frame.dts + packager.delay
         if packager.started:
             while boundary.overdue(time):
-                self._announce(boundary.force())
+                self._announce(boundary.force(packager.end))
             begins = boundary.keyframe(time) if frame.keyframe else boundary.split(time, packager.usual)
             if begins or self._cut_next:
                 self._cut_next = False
@@ -235,7 +241,7 @@ class StreamSegmenter:
         if now <= lead.packager.end:
             return None
         while boundary.overdue(now):
-            self._announce(boundary.force())
+            self._announce(boundary.force(lead.packager.end))
         out = lead.packager.expire(now) or []
         for other in self._others:
             out.extend(self._release(other, int((time - _PATIENCE) * other.timescale)) or ())

@@ -138,8 +138,8 @@ class Packager:
             _log.exception("packaging failed, the stream's playlists end", stream=stream.name)
         finally:
             subscription.close()
+            self._clock.call_later(self._config.keep_ended, lambda: self._remove(stream.session))
             stream.end()
-        self._clock.call_later(self._config.keep_ended, lambda: self._remove(stream.session))
 
     def _remove(self, session: str) -> None:
         stream = self._streams.pop(session, None)
