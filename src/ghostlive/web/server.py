@@ -59,7 +59,7 @@ class HttpServer:
             uvicorn.Config(
                 self._app,
                 http=protocol,
-                ws="websockets-sansio",
+                ws="none",
                 interface="asgi3",
                 lifespan="off",
                 log_config=None,
