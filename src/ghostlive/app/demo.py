@@ -31,9 +31,10 @@ async def _show(application: Application) -> None:
         await records.add(STREAM, title=_TITLE, description="A moving test card, sent by this machine to itself.")
     # Keys are stored hashed, so an earlier demo's key cannot be shown again: this run makes one more.
     key = (await add_key(records, STREAM, label="demo")).secret
-    address = f"rtmp://localhost:{application.config.rtmp.port}/app"
-    process = await _publish(f"{address}/{key}")
-    _explain(application, address, key, process)
+    rtmp = application.config.rtmp
+    host = "127.0.0.1" if rtmp.host in ("", "0.0.0.0", "::") else rtmp.host  # noqa: S104
+    process = await _publish(f"rtmp://{host}:{rtmp.port}/app/{key}")
+    _explain(application, key, process)
     stopper = asyncio.ensure_future(_stop_on_enter(process))
     try:
         await process.wait()
@@ -76,8 +77,10 @@ async def _stop_on_enter(process: Process) -> None:
         loop.remove_reader(sys.stdin.fileno())
 
 
-def _explain(application: Application, address: str, key: str, process: Process) -> None:
-    page = f"http://localhost:{application.http.port}"
+def _explain(application: Application, key: str, process: Process) -> None:
+    host = application.config.server.public_host
+    page = f"http://{host}:{application.http.port}"
+    address = f"rtmp://{host}:{application.config.rtmp.port}/app"
     how = "press Enter" if sys.stdin.isatty() else f"run: kill {process.pid}"
     Console(soft_wrap=True, highlight=False).print(
         f"\n  Ghost Live is running. Open [bold]{page}/{STREAM}[/bold] (all streams: {page}/)\n\n"
