@@ -55,6 +55,10 @@ class Encoder:
         self.process.kill()
         self.process.communicate()
 
+    def pause(self) -> None:
+        """As a machine that hangs would: the connection stays, nothing comes."""
+        self.process.send_signal(signal.SIGSTOP)
+
     def stop(self) -> None:
         """As a person would: it says goodbye."""
         self.process.send_signal(signal.SIGINT)
