@@ -14,7 +14,6 @@ from ghostlive.core.events import (
     StreamTracksChanged,
 )
 from ghostlive.core.frame import Frame
-from ghostlive.core.stream import StreamState
 from ghostlive.core.track import Codec, Track
 from ghostlive.hub.config import HubConfig
 from ghostlive.hub.hub import Hub
