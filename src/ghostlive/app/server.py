@@ -17,6 +17,9 @@ _log = structlog.get_logger("app")
 STOP_WITHIN = 5.0
 """Seconds from SIGTERM to the end of the process, at most."""
 
+_SETTLED_AFTER = 1.0
+"""Seconds from being ready to a pause of 0.1 s, which nobody shall wait for at the start."""
+
 
 def run(config: Config, data: Path) -> None:
     """Serve until SIGTERM or SIGINT. Raises `ConfigurationError` when a listener or the database cannot start."""
@@ -31,9 +34,7 @@ async def serve(config: Config, data: Path, *, beside: Callable[[Application], A
         loop.add_signal_handler(number, stop.set)
     application = Application(config, data)
     await application.start()
-    # What was imported stays for ever: keep the collector from walking it again and again.
-    gc.collect()
-    gc.freeze()
+    loop.call_later(_SETTLED_AFTER, _freeze)
     _log.info("ready", listeners=dict(application.health()))
     companion = asyncio.ensure_future(beside(application)) if beside else None
     try:
@@ -53,3 +54,9 @@ async def serve(config: Config, data: Path, *, beside: Callable[[Application], A
         except TimeoutError:
             _log.error("not everything stopped in time", seconds=STOP_WITHIN)
         _log.info("stopped")
+
+
+def _freeze() -> None:
+    """What was imported stays for ever: keep the collector from walking it again and again."""
+    gc.collect()
+    gc.freeze()
