@@ -22,6 +22,8 @@ class Epoch:
     init: bytes
     start_ns: int
     """Where it begins on the stream's timeline, in nanoseconds, the same for all tracks."""
+    segment_limit: int
+    """Ticks that a segment may last at most, to be within the target duration when rounded."""
     part_target: int
     """Ticks that a part may last at most; the same for all epochs of a rendition, in seconds."""
 

@@ -15,7 +15,7 @@ from ghostlive.core.timeline import NS, Timeline
 from ghostlive.core.track import Track, TrackKind
 from ghostlive.formats.fmp4 import init_segment
 from ghostlive.packager.boundary import BoundaryClock
-from ghostlive.packager.cadence import fits, part_target, segment_limit, target_duration
+from ghostlive.packager.cadence import LATE_CUT, fits, part_target, segment_limit, target_duration
 from ghostlive.packager.config import PackagerConfig
 from ghostlive.packager.model import Epoch, PackagingEvent
 from ghostlive.packager.track_packager import TrackPackager
@@ -188,6 +188,7 @@ class StreamSegmenter:
                 )
             epoch = Epoch(
                 number, track, self._timeline, self._inits[track.id], start * NS // scale,
+                int((segment_limit(self.target_duration) + LATE_CUT) * track.timescale),
                 int(self._part_targets[track.id] * track.timescale + 1e-6),
             )  # fmt: skip
             packager = TrackPackager(

@@ -86,7 +86,7 @@ class TrackPackager:
         out: list[PackagingEvent] = []
         while self._boundaries and self._boundaries[0] < time:
             if self._frames:
-                self._end_part(self._frames[-1].dts + self.usual, out)
+                self._end_part(self.end - self.delay, out)
             self._close_segment(self._boundaries.popleft(), out)
         return out or None
 
@@ -97,8 +97,11 @@ class TrackPackager:
 
     @property
     def end(self) -> int:
-        """Where its frames end, as far as is known."""
-        return self._frames[-1].dts + self.usual + self.delay if self._frames else self._start
+        """Where its frames end. What the last one lasts is a guess, within what a segment may last."""
+        if not self._frames:
+            return self._start
+        last = self._frames[-1].dts + self.delay
+        return max(last + 1, min(last + self.usual, self._start + self.epoch.segment_limit))
 
     def finish(self, end: int) -> list[PackagingEvent]:
         """No frame follows: end the segment being made, with its frames or, without any, at `end`."""
