@@ -26,6 +26,7 @@ _log = structlog.get_logger("http")
 
 _MAX_HEAD: Final = 32 * 1024
 """Bytes of a request's target and headers."""
+_MAX_KEPT_FIELDS: Final = 2048
 _PREFIX: Final = b"GET /app/"
 _MIN_SLASHES: Final = 4
 """`/app/{stream}/{session}/…`: what has fewer is where viewers come in, and that is for the Authorizer."""
@@ -82,6 +83,8 @@ def fast_lane_protocol(ready: Callable[[str], Resource | None], limits: Connecti
             self._request_timer: asyncio.TimerHandle | None = None
             self._last_request = 0.0
             self._address = ""
+            self._last_fields = b""
+            self._gzip = False
 
         def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
             super().connection_made(transport)
@@ -106,13 +109,10 @@ def fast_lane_protocol(ready: Callable[[str], Resource | None], limits: Connecti
             super().connection_lost(exc)
 
         def data_received(self, data: bytes) -> None:
-            if (
-                data.startswith(_PREFIX)
-                and not self._in_message
-                and getattr(self.cycle, "response_complete", True)
-                and self._answer(data)
-            ):
-                return
+            if data.startswith(_PREFIX) and not self._in_message:
+                cycle: Any = self.cycle  # None before the first
+                if (cycle is None or cycle.response_complete) and self._answer(data):
+                    return
             super().data_received(data)
 
         def _answer(self, data: bytes) -> bool:
@@ -126,16 +126,14 @@ def fast_lane_protocol(ready: Callable[[str], Resource | None], limits: Connecti
             resource = ready(path.decode("latin-1"))
             if resource is None:
                 return False
-            headers = data[line_end:].lower()
-            for name in _SLOW_HEADERS:
-                if name in headers:
-                    return False
-            head, body = response_head(resource, gzip=gzip_accepted(headers))
+            if not self._read_fields(data[line_end:]):
+                return False
+            head, body = response_head(resource, gzip=self._gzip)
             if body is None:
                 return False
             date = self.server_state.default_headers
             tail = b"date: %b\r\n\r\n" % date[0][1] if date else b"\r\n"
-            self.transport.writelines((head, tail, *body))
+            self.transport.writelines((head + tail, *body))
             self._last_request = self.loop.time()
             if self._request_timer is not None:
                 self._request_timer.cancel()
@@ -145,6 +143,18 @@ def fast_lane_protocol(ready: Callable[[str], Resource | None], limits: Connecti
                     self.timeout_keep_alive, self.timeout_keep_alive_handler
                 )
             self.server_state.total_requests += 1
+            return True
+
+        def _read_fields(self, fields: bytes) -> bool:
+            """Look at the header fields; False for the ordinary way. Clients repeat theirs, so the last are kept."""
+            if fields == self._last_fields:
+                return True
+            lower = fields.lower()
+            for name in _SLOW_HEADERS:
+                if name in lower:
+                    return False
+            self._gzip = gzip_accepted(lower)
+            self._last_fields = fields if len(fields) <= _MAX_KEPT_FIELDS else b""
             return True
 
         def timeout_keep_alive_handler(self) -> None:
