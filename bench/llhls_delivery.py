@@ -2,7 +2,7 @@
 
 A 3.2 Mb/s broadcast is published and cut off; Ghost Live keeps the stream for a publisher that comes back, so that its
 playlist and parts stand still. wrk then asks for one of them over 64 connections. nginx has one worker, sendfile and
-keep-alive without limit, and is measured as Debian sets it up and with `open_file_cache`.
+keep-alive without limit, and is measured like that, with `open_file_cache`, and without sendfile.
 """
 
 import re
@@ -87,10 +87,15 @@ def _compare(report: Report, folder: Path, program: Program, paths: tuple[str, s
     url, pid = program.url, pid_of(program)
     playlist, part = paths
     seconds, runs = options.seconds, options.runs
-    plain, tuned = free_port(), free_port()
+    variants = {
+        "nginx": "",
+        "  against nginx with open_file_cache": "open_file_cache max=1000 inactive=1h; open_file_cache_valid 1h;",
+        "  against nginx that copies (sendfile off)": "sendfile off;",
+    }
+    ports = [free_port() for _ in variants]
     servers = "".join(
-        f"server {{ listen 127.0.0.1:{port}; root {folder}/www; gzip off; gzip_static on; {cache} }}\n"
-        for port, cache in ((plain, ""), (tuned, "open_file_cache max=1000 inactive=1h; open_file_cache_valid 1h;"))
+        f"server {{ listen 127.0.0.1:{port}; root {folder}/www; gzip off; gzip_static on; {setting} }}\n"
+        for port, setting in zip(ports, variants.values(), strict=True)
     )
     root = folder / "www"
     size = (root / playlist.lstrip("/")).stat().st_size
@@ -104,30 +109,34 @@ def _compare(report: Report, folder: Path, program: Program, paths: tuple[str, s
         ]
         for what, path, headers, aim in cases:
             one = partial(wrk, seconds=seconds, headers=headers)
-            ours, slow, theirs, cached = alternate(
+            ours, slow, *theirs = alternate(
                 runs,
                 partial(one, url + path, [pid]),
                 partial(wrk, url + path, [pid], seconds=min(seconds, 2), headers=[*headers, SLOW]),
-                partial(one, f"http://127.0.0.1:{plain}{path}", peer.pids),
-                partial(one, f"http://127.0.0.1:{tuned}{path}", peer.pids),
+                *(partial(one, f"http://127.0.0.1:{port}{path}", peer.pids) for port in ports),
             )
-            mine, usual, best, asgi = (
-                median(load.per_core for load in loads) for loads in (ours, theirs, cached, slow)
+            mine, usual = _per_core(ours), _per_core(theirs[0])
+            report.add(
+                Row(what, _text(ours), _text(theirs[0]), ratio(mine, usual), f"≥ {aim:g} ×", mine >= aim * usual)
             )
-            report.add(Row(what, _text(ours), _text(theirs), ratio(mine, usual), f"≥ {aim:g} ×", mine >= aim * usual))
-            report.add(Row("  against nginx with open_file_cache", "", _text(cached), ratio(mine, best)))
-            report.add(Row("  by the ordinary way (ASGI)", _text(slow), "", ratio(asgi, usual)))
+            for name, loads in zip(list(variants)[1:], theirs[1:], strict=True):
+                report.add(Row(name, "", _text(loads), ratio(mine, _per_core(loads))))
+            report.add(Row("  by the ordinary way (ASGI)", _text(slow), "", ratio(_per_core(slow), usual)))
     report.notes.append(
         "Per core: requests / CPU seconds (user and system) of the server; in brackets what wrk saw per second of wall "
         "clock, which the load generator's core or a neighbour may limit."
     )
-    report.notes.append("nginx: 1 worker, sendfile, tcp_nopush, gzip_static; cached: also open_file_cache for an hour.")
+    report.notes.append(
+        "nginx: 1 worker, sendfile, tcp_nopush, gzip_static, files on tmpfs; open_file_cache for an hour."
+    )
+
+
+def _per_core(loads: Sequence[Load]) -> float:
+    return median(load.per_core for load in loads)
 
 
 def _text(loads: Sequence[Load]) -> str:
-    core = median(load.per_core for load in loads)
-    wall = median(load.per_second for load in loads)
-    return f"{core:,.0f} ({wall:,.0f})"
+    return f"{_per_core(loads):,.0f} ({median(load.per_second for load in loads):,.0f})"
 
 
 if __name__ == "__main__":
