@@ -55,7 +55,8 @@ class Program:
         path = self.data / "test.log"
         return path.read_text() if path.exists() else ""
 
-    def _environment(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
+        """The environment that its processes run in."""
         return {
             **os.environ,
             "GHOSTLIVE_HTTP__HOST": "127.0.0.1",
@@ -73,7 +74,7 @@ class Program:
         begin = time.monotonic()
         with (self.data / "test.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [command(), "serve", "--data", str(self.data)], env=self._environment(), stdout=log, stderr=log
+                [command(), "serve", "--data", str(self.data)], env=self.environ(), stdout=log, stderr=log
             )
         while time.monotonic() - begin < START_WITHIN:
             if self.process.poll() is not None:
@@ -99,7 +100,7 @@ class Program:
         """Run another `ghostlive` command on the same data; its JSON output."""
         done = subprocess.run(
             [command(), *arguments, "--data", str(self.data), "--json"],
-            env=self._environment(),
+            env=self.environ(),
             capture_output=True,
             check=False,
             timeout=60,
@@ -144,7 +145,7 @@ def wait_for(what: str, condition: Any, timeout: float = 20.0) -> Any:
         try:
             if found := condition():
                 return found
-        except (httpx.TransportError, AssertionError):
+        except (OSError, httpx.TransportError, AssertionError):
             pass
         time.sleep(0.05)
     raise AssertionError(f"waited {timeout:g} s in vain for {what}")

@@ -8,6 +8,7 @@ import contextlib
 import queue
 import shutil
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,9 @@ _log = structlog.get_logger("packager")
 
 _QUEUE_BYTES = 64 * 1024 * 1024
 """Bytes that may wait for the disk; more are refused, as if the disk were full."""
+
+_SETTLED = 60.0
+"""Seconds without a failure after which the disk is called well again: on a full one, small files still fit."""
 
 Done = Callable[[Path | None], None]
 """Called with the file, or None when it could not be written. Comes from the thread."""
@@ -52,6 +56,7 @@ class DvrStore:
         self._waiting = 0
         self._lock = threading.Lock()
         self._failing = False
+        self._failed_at = 0.0
 
     def start(self) -> None:
         """Empty the folder and begin. Does no harm where the folder cannot be written: writes fail one by one."""
@@ -123,12 +128,13 @@ class DvrStore:
             self._failed(f"{error.strerror or error} ({self._folder})")
             job.done(None)
             return
-        if self._failing:
+        if self._failing and time.monotonic() - self._failed_at > _SETTLED:
             self._failing = False
             _log.info("the DVR folder can be written again")
         job.done(job.path)
 
     def _failed(self, reason: str) -> None:
+        self._failed_at = time.monotonic()
         if not self._failing:
             self._failing = True
             _log.error(
