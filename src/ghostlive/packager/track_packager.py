@@ -85,9 +85,12 @@ class TrackPackager:
         """End the segments that should have ended before `time`, although no frame came to end them."""
         out: list[PackagingEvent] = []
         while self._boundaries and self._boundaries[0] < time:
+            end = self._boundaries.popleft()
             if self._frames:
+                # The last frame may reach over the boundary.
+                end = max(end, self.end)
                 self._end_part(self.end - self.delay, out)
-            self._close_segment(self._boundaries.popleft(), out)
+            self._close_segment(end, out)
         return out or None
 
     @property

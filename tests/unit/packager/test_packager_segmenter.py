@@ -59,9 +59,9 @@ class Window:
             else:
                 assert rendition.complete(segment) == []
         # Viewers never see what is between the events of one call.
-        for rendition in {event.segment.epoch.track.id: event for event in events}:
-            if self.renditions[rendition].playable:
-                self.check(self.renditions[rendition])
+        for touched in {event.segment.epoch.track.id for event in events}:
+            if self.renditions[touched].playable:
+                self.check(self.renditions[touched])
 
     def check(self, rendition: Rendition) -> None:
         playlist = parse_media(hls.media_playlist(rendition, others=self.renditions.values()))
