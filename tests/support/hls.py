@@ -1,8 +1,11 @@
 """A reader of HLS playlists that checks the rules of RFC 8216bis while it reads."""
 
+import math
 import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+
+from ghostlive.packager.cadence import LONGEST_SEGMENT
 
 TAGS = {
     "EXTM3U", "EXT-X-VERSION", "EXT-X-TARGETDURATION", "EXT-X-SERVER-CONTROL", "EXT-X-PART-INF",
@@ -215,8 +218,11 @@ def _check_parts(playlist: MediaPlaylist, listed: list[ListedSegment]) -> None:
 
 
 def check_update(before: MediaPlaylist, after: MediaPlaylist) -> None:
-    """The rules that hold between two playlists of the same URI (§6.2.1)."""
-    assert after.target_duration == before.target_duration
+    """The rules that hold between two playlists of the same URI (§6.2.1).
+
+    With the one exception that `packager.segmenter` makes: a target duration may be raised to the longest there is.
+    """
+    assert after.target_duration in (before.target_duration, math.ceil(LONGEST_SEGMENT))
     assert after.part_target == before.part_target
     assert after.media_sequence >= before.media_sequence
     assert after.discontinuity_sequence >= before.discontinuity_sequence

@@ -1,7 +1,8 @@
 """Where segments begin: decided from the leading track alone, applied to every track.
 
-At keyframes near the target where they come often enough; a group longer than a segment may be is split into equal
-pieces. Times are ticks of the leading track.
+At keyframes, near the target where they come often enough. Players of browsers cannot go on with a segment that does
+not begin with a keyframe, so only a group longer than any segment may be is split, into equal pieces. Times are ticks
+of the leading track.
 """
 
 from collections import deque
@@ -21,9 +22,13 @@ class BoundaryClock:
         self._group_start = 0
         self._groups: deque[int] = deque(maxlen=_GROUPS)
 
-    def overdue(self, time: int) -> bool:
-        """Whether a segment that lasts until `time` would be too long: frames failed to come."""
-        return self._start is not None and time - self._start > self._limit
+    def length(self, time: int) -> int:
+        """How long the current segment is at `time`."""
+        return 0 if self._start is None else time - self._start
+
+    def overdue(self, time: int, limit: int) -> bool:
+        """Whether a segment that lasts until `time` would be longer than `limit`: frames failed to come."""
+        return self.length(time) > limit
 
     def force(self, end: int) -> int:
         """Cut although no frame says where, but not before `end`, where the last frame ends; returns where."""
@@ -50,7 +55,8 @@ class BoundaryClock:
             # Groups are split: a keyframe is always worth a cut, unless one was just made.
             return length >= self._target // 8
         # Whichever is closer to the target: this keyframe or the next one.
-        return length + longest // 2 >= self._target or length + longest > self._limit
+        near = length + longest // 2 >= self._target and length >= self._target // 2
+        return near or length + longest > self._limit
 
     def split(self, time: int, frame: int) -> bool:
         """A frame at `time` that is no keyframe and lasts about `frame`: whether a segment begins here."""

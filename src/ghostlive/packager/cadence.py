@@ -1,12 +1,16 @@
 """How long parts and segments are: choices made once for the life of a playlist, from the first frames.
 
 RFC 8216bis: no part is longer than the part target, and none but the last of its segment is shorter than 85 % of it
-(§4.4.4.9); rounded to seconds, no segment is longer than the target duration (§4.4.3.1). Both targets never change.
+(§4.4.4.9); rounded to seconds, no segment is longer than the target duration (§4.4.3.1). The part target never
+changes, the target duration at most once: see `segmenter`.
 """
 
 import math
 from collections.abc import Sequence
 from statistics import median
+
+LONGEST_SEGMENT = 12.0
+"""Seconds that a segment may last where keyframes are rare. OBS's default of 250 frames is 10.4 s at 24 a second."""
 
 SHORTEST_PART = 0.85
 """A part's least share of the part target."""
@@ -17,8 +21,8 @@ _JITTER = 0.003
 _ODD_SHARE = 0.1
 """Share of frames with another duration from which on a frame rate counts as variable."""
 
-_ROUNDING_ROOM = 0.35
-"""Seconds that a segment may exceed the target duration by: it still rounds down to it, a late audio frame included."""
+_SEGMENT_ROOM = 0.3
+"""Seconds that a segment may exceed the target duration by: rounded it is still no longer, even where cut late."""
 
 
 def part_target(durations: Sequence[float], wanted: float) -> float:
@@ -48,17 +52,15 @@ def fits(duration: float, target: float) -> bool:
 def target_duration(group: float | None, wanted: float) -> int:
     """The target duration, in whole seconds, when the first group lasted `group` seconds.
 
-    None when it did not end within about `wanted` seconds: then there is room for a keyframe every other `wanted`
-    (most streamers who do not follow the usual two seconds use four); longer groups are split.
+    None when it did not end within `LONGEST_SEGMENT`: groups are split then.
     """
-    if group is None:
-        return math.ceil(2 * wanted)
-    return max(math.ceil(wanted), math.ceil(group - _ROUNDING_ROOM))
+    longest = math.ceil(LONGEST_SEGMENT)
+    return longest if group is None else min(longest, max(math.ceil(wanted), math.ceil(group - _SEGMENT_ROOM)))
 
 
 def segment_limit(target: int) -> float:
     """Seconds of the longest segment that may be cut under a target duration."""
-    return target + _ROUNDING_ROOM - 0.05
+    return target + _SEGMENT_ROOM
 
 
 LATE_CUT = 0.13

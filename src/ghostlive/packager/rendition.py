@@ -15,7 +15,7 @@ class Rendition:
     """The window of one track."""
 
     def __init__(self, track: Track, *, part_target: float, target_duration: int) -> None:
-        """The two targets hold for its whole life."""
+        """The part target holds for its whole life; the target duration may be raised once."""
         self.track = track
         self.part_target = part_target
         self.target_duration = target_duration

@@ -3,9 +3,16 @@
 The leading track (the first video track, else the first audio track) decides; the others are cut at their first
 frame at or after each of its boundaries, so that media sequence numbers mean the same time in every playlist. Their
 frames wait until the leading track has come as far, since a boundary may still be decided before that.
+
+The target duration is chosen from the first group, which is over before anything can be listed. An encoder that puts
+keyframes where scenes change (x264's default) may send a short group first and long ones later. Then the target
+duration is raised, once, before the first longer segment is listed, although it should never change (RFC 8216bis
+§6.2.1): the alternatives are a segment that is longer than the playlist says, or one that begins without a keyframe, at
+which hls.js, dash.js and Shaka stall.
 """
 
 import itertools
+import math
 from collections import deque
 from collections.abc import Sequence
 from statistics import median
@@ -15,7 +22,7 @@ from ghostlive.core.timeline import NS, Timeline
 from ghostlive.core.track import Track, TrackKind
 from ghostlive.formats.fmp4 import init_segment
 from ghostlive.packager.boundary import BoundaryClock
-from ghostlive.packager.cadence import LATE_CUT, fits, part_target, segment_limit, target_duration
+from ghostlive.packager.cadence import LATE_CUT, LONGEST_SEGMENT, fits, part_target, segment_limit, target_duration
 from ghostlive.packager.config import PackagerConfig
 from ghostlive.packager.model import Epoch, PackagingEvent
 from ghostlive.packager.track_packager import TrackPackager
@@ -23,8 +30,14 @@ from ghostlive.packager.track_packager import TrackPackager
 _PATIENCE = 2.0
 """Seconds that one track may stay behind the others before it is taken for silent."""
 
+_HOLE = 1.0
+"""Seconds without a frame of the leading track that are not waited through for its next keyframe."""
+
 _LEAST_PRELUDE = 0.5
 """Seconds of the leading track that the choice of part and segment durations is made from, at the least."""
+
+_MOST_PRELUDE = 32 * 1024 * 1024
+"""Bytes of all tracks that the choice is made from, at the most."""
 
 
 class _Lane:
@@ -46,7 +59,7 @@ class StreamSegmenter:
         """Settings are those of the section `packager`."""
         self._config = config
         self.target_duration = 0
-        """EXT-X-TARGETDURATION, the same for all tracks; 0 until enough frames were seen."""
+        """EXT-X-TARGETDURATION, the same for all tracks; 0 until enough frames were seen. May be raised once."""
         self._part_target = 0.0
         self._part_targets: dict[str, float] = {}
         self._boundary: BoundaryClock | None = None
@@ -61,7 +74,7 @@ class StreamSegmenter:
         self._lanes: dict[str, _Lane] = {}
         self._others: tuple[_Lane, ...] = ()
         self._prelude: list[Frame] | None = []
-        self._cut_next = False
+        self._prelude_size = 0
 
     def part_target(self, track: str) -> float:
         """EXT-X-PART-INF's PART-TARGET of a track, in seconds; 0 until it is known."""
@@ -79,6 +92,7 @@ class StreamSegmenter:
         self._lanes = {}
         self._others = ()
         self._prelude = []
+        self._prelude_size = 0
 
     def push(self, frame: Frame) -> list[PackagingEvent] | None:
         """Take a frame; returns what it completed, None for nothing."""
@@ -102,12 +116,13 @@ class StreamSegmenter:
             return out
         for lane in self._others:
             # Sound may be ahead of the picture's last frame, by more than fits into the segment.
-            while lane.waiting and boundary.overdue(lane.waiting[-1].pts * lead.timescale // lane.timescale):
-                self._announce(boundary.force(lead.packager.end))
+            if lane.waiting:
+                self._bridge(lane.waiting[-1].pts * lead.timescale // lane.timescale)
         for lane in self._others:
             while lane.waiting:
                 out.extend(lane.packager.push(lane.waiting.popleft()) or ())
         end = max(lane.packager.end / lane.timescale for lane in self._lanes.values())
+        self._stretch(boundary.length(int(end * lead.timescale)), lead.timescale)
         for lane in self._lanes.values():
             out.extend(lane.packager.expire(int(end * lane.timescale) + 1) or ())
         if any(lane.packager.busy for lane in self._lanes.values()):
@@ -128,7 +143,8 @@ class StreamSegmenter:
         if not prelude and not (frame.track == leading.id and frame.keyframe):
             return None
         prelude.append(frame)
-        if self.target_duration:
+        self._prelude_size += len(frame.payload)
+        if self.target_duration or self._prelude_size > _MOST_PRELUDE:
             return self._decide()
         if frame.track != leading.id or len(prelude) == 1:
             return None
@@ -136,35 +152,33 @@ class StreamSegmenter:
         if elapsed < _LEAST_PRELUDE:
             return None
         known = any(other.keyframe and other.track == leading.id for other in prelude[1:])
-        return self._decide() if known or elapsed >= 1.1 * self._config.segment else None
+        return self._decide() if known or elapsed >= LONGEST_SEGMENT else None
 
     def _decide(self) -> list[PackagingEvent]:
         """Begin to package, with the frames kept so far."""
         prelude, self._prelude = self._prelude or [], None
         leading = self._leading
         assert leading is not None
-        first = prelude[0]
-        waited = False
         if not self.target_duration:
-            waited = self._choose(leading, [frame for frame in prelude if frame.track == leading.id])
-        self._open(leading, first.pts, prelude)
+            self._choose(leading, [frame for frame in prelude if frame.track == leading.id])
+        self._open(leading, prelude[0].pts, prelude)
         out: list[PackagingEvent] = []
         for frame in prelude:
             out.extend(self.push(frame) or ())
-        # No keyframe came in time: give viewers what there is as the first segment, rather than nothing for long.
-        self._cut_next = waited
         return out
 
-    def _choose(self, leading: Track, frames: list[Frame]) -> bool:
-        """Choose what the playlists declare for their whole life; returns whether no second keyframe came."""
+    def _choose(self, leading: Track, frames: list[Frame]) -> None:
+        """Choose what the playlists declare."""
         scale = leading.timescale
         durations = _durations(frames, scale)
         if not durations and leading.frame_rate:
             durations = [float(1 / leading.frame_rate)]
         self._part_target = part_target(durations, self._config.part)
         groups = _durations([frame for frame in frames if frame.keyframe], scale)
-        self.target_duration = target_duration(max(groups) if groups else None, self._config.segment)
-        return not groups and bool(durations) and sum(durations) >= self._config.segment
+        group = max(groups) if groups else None
+        if group is None and sum(durations) < LONGEST_SEGMENT:
+            group = sum(durations)  # The stream ended before its second keyframe.
+        self.target_duration = target_duration(group, self._config.segment)
 
     def _open(self, leading: Track, start: int, prelude: Sequence[Frame]) -> None:
         """Set up the lanes of a new epoch that begins at `start` (presentation, ticks of the leading track)."""
@@ -173,7 +187,7 @@ class StreamSegmenter:
         scale = leading.timescale
         if self._boundary is None or self._boundary_timescale != scale:
             self._boundary = BoundaryClock(
-                target=int(self._config.segment * scale), limit=int(segment_limit(self.target_duration) * scale)
+                target=int(self._config.segment * scale), limit=int(segment_limit(math.ceil(LONGEST_SEGMENT)) * scale)
             )
             self._boundary_timescale = scale
         self._boundary.begin(start)
@@ -188,7 +202,7 @@ class StreamSegmenter:
                 )
             epoch = Epoch(
                 number, track, self._timeline, self._inits[track.id], start * NS // scale,
-                int((segment_limit(self.target_duration) + LATE_CUT) * track.timescale),
+                int((segment_limit(math.ceil(LONGEST_SEGMENT)) + LATE_CUT) * track.timescale),
                 int(self._part_targets[track.id] * track.timescale + 1e-6),
             )  # fmt: skip
             packager = TrackPackager(
@@ -204,11 +218,10 @@ class StreamSegmenter:
         assert boundary is not None
         time = frame.dts + packager.delay
         if packager.started:
-            while boundary.overdue(time):
-                self._announce(boundary.force(packager.end))
+            self._bridge(time)
+            self._stretch(boundary.length(time), lane.timescale)
             begins = boundary.keyframe(time) if frame.keyframe else boundary.split(time, packager.usual)
-            if begins or self._cut_next:
-                self._cut_next = False
+            if begins:
                 boundary.cut(time)
                 self._announce(time)
         out = packager.push(frame)
@@ -241,12 +254,28 @@ class StreamSegmenter:
         now = int((time - _PATIENCE) * lead.timescale)
         if now <= lead.packager.end:
             return None
-        while boundary.overdue(now):
-            self._announce(boundary.force(lead.packager.end))
+        self._bridge(now)
+        self._stretch(boundary.length(now), lead.timescale)
         out = lead.packager.expire(now) or []
         for other in self._others:
             out.extend(self._release(other, int((time - _PATIENCE) * other.timescale)) or ())
         return out
+
+    def _bridge(self, time: int) -> None:
+        """Cut where the leading track has no frames up to `time`: a hole lets the other tracks go on as usual."""
+        lead = self._lead
+        boundary = self._boundary
+        assert lead is not None
+        assert boundary is not None
+        hole = time - lead.packager.end > _HOLE * lead.timescale
+        limit = int(segment_limit(self.target_duration if hole else math.ceil(LONGEST_SEGMENT)) * lead.timescale)
+        while boundary.overdue(time, limit):
+            self._announce(boundary.force(lead.packager.end))
+
+    def _stretch(self, length: int, timescale: int) -> None:
+        """Raise the target duration when the current segment has become longer than it allows."""
+        if length > segment_limit(self.target_duration) * timescale:
+            self.target_duration = math.ceil(LONGEST_SEGMENT)
 
     def _announce(self, time: int) -> None:
         """Tell every track of a boundary."""

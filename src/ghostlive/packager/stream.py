@@ -20,6 +20,7 @@ from ghostlive.formats.fmp4 import init_segment
 from ghostlive.hub.subscription import Announced, Ended, Interrupted, Item
 from ghostlive.packager.config import PackagerConfig
 from ghostlive.packager.dvr import DvrStore
+from ghostlive.packager.hls import PARTS_LISTED
 from ghostlive.packager.model import Epoch, PackagingEvent, PartReady, Segment
 from ghostlive.packager.rendition import Rendition
 from ghostlive.packager.resource import IMMUTABLE, Resource
@@ -28,8 +29,8 @@ from ghostlive.packager.signal import Signal
 
 _log = structlog.get_logger("packager")
 
-_IN_MEMORY = 6
-"""Target durations of the newest segments that stay in memory when older ones are on disk."""
+_IN_MEMORY = 12.0
+"""Seconds of the newest segments that stay in memory when older ones are on disk; those with listed parts always do."""
 
 _LINGER = 60.0
 """Seconds that a segment stays after it left the playlist, for players that hold an older one (RFC 8216bis §6.2.2)."""
@@ -196,6 +197,7 @@ class PackagedStream:
                 self._complete(rendition, segment)
                 completed = True
         for rendition in touched.values():
+            rendition.target_duration = self._segmenter.target_duration
             self._rendition_changed(rendition)
         if completed:
             self._trim()
@@ -282,7 +284,7 @@ class PackagedStream:
         seconds = 0.0
         for segment in reversed(list(memory)):
             seconds += segment.seconds
-            if seconds - segment.seconds < _IN_MEMORY * rendition.target_duration:
+            if seconds - segment.seconds < max(_IN_MEMORY, (PARTS_LISTED + 0.5) * rendition.target_duration):
                 continue
             self._drop_parts(rendition.id, segment)
             if segment.file is not None:

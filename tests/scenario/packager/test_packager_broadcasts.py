@@ -139,34 +139,56 @@ async def test_hole_in_the_picture_is_covered(tmp_path: Path) -> None:
         assert max(sample.duration for sample in out) > 80000
 
 
-async def test_long_groups_are_split(tmp_path: Path) -> None:
-    """OBS Studio's defaults: a keyframe every 250 frames, two B-frames."""
+async def test_rare_keyframes_make_long_segments_that_begin_with_them(tmp_path: Path) -> None:
+    """OBS Studio's defaults: a keyframe every 250 frames, two B-frames. Browsers stall at other segments."""
     tracks = (video(), audio())
     pictured = pictures(tracks[0], [index * 3000 for index in range(900)], group=250, delay=6000)
     async with stage(tmp_path) as scene:
         await scene.publish(*tracks)
         await scene.send(interleaved(tracks, pictured, tone(tracks[1], 30)))
         playlist = await scene.media("v0")
-        assert playlist.target_duration == 4
-        assert not playlist.independent_segments
-        assert not (await scene.multivariant()).independent_segments
-        assert playlist.segments[0].duration < 2.5
-        assert all(1 < segment.duration < 4.4 for segment in playlist.segments)
-        starts = {
-            samples(await scene.content(f"{scene.session}/v0/{found.msn}.m4s"))[1][0].dts for found in playlist.segments
-        }
-        keyframes = {frame.dts for frame in pictured if frame.keyframe}
-        assert keyframes - {900 * 3000} <= starts | {750 * 3000}
+        assert playlist.target_duration == 9
+        assert playlist.independent_segments
+        assert [round(segment.duration, 2) for segment in playlist.segments] == [8.33, 8.33, 8.33]
+        for found in playlist.segments:
+            first = samples(await scene.content(f"{scene.session}/v0/{found.msn}.m4s"))[1][0]
+            assert first.dts in {frame.dts for frame in pictured if frame.keyframe}
 
 
-async def test_first_playlist_is_there_soon_even_without_a_second_keyframe(tmp_path: Path) -> None:
+async def test_keyframes_at_scene_changes_raise_the_target_duration_once(tmp_path: Path) -> None:
+    """x264's default: a short group first, long ones later."""
     tracks = (video(), audio())
-    frames = interleaved(tracks, steady(tracks[0], 2.6, group=250), tone(tracks[1], 2.6))
+    pictured = [frame for frame in steady(tracks[0], 30, group=1) if frame]
+    keys = {0, 50, 110, 130, 380, 630, 640}
+    for index, frame in enumerate(pictured):
+        frame.keyframe = index in keys
     async with stage(tmp_path) as scene:
         await scene.publish(*tracks)
-        await scene.send(frames)
-        assert len((await scene.media("v0")).segments) == 1
-        assert len((await scene.media("a0")).segments) == 1
+        seconds, seen = 0.0, []
+        frames = interleaved(tracks, pictured, tone(tracks[1], 30))
+        while frames:
+            seconds += 1.0
+            count = sum(1 for frame in frames if frame.dts / (90000 if frame.track == "v0" else 48000) < seconds)
+            await scene.send(frames[:count])
+            frames = frames[count:]
+            if seconds >= 3:
+                seen.append((await scene.media("v0")).target_duration)
+        assert list(dict.fromkeys(seen)) == [2, 12]
+        playlist = await scene.media("v0")
+        assert playlist.independent_segments
+        assert (await scene.media("a0")).target_duration == 12
+
+
+async def test_a_group_longer_than_any_segment_is_split(tmp_path: Path) -> None:
+    tracks = (video(), audio())
+    async with stage(tmp_path) as scene:
+        await scene.publish(*tracks)
+        await scene.send(interleaved(tracks, steady(tracks[0], 40, group=900), tone(tracks[1], 40)))
+        playlist = await scene.media("v0")
+        assert playlist.target_duration == 12
+        assert not playlist.independent_segments
+        assert not (await scene.multivariant()).independent_segments
+        assert all(1 < segment.duration < 12.4 for segment in playlist.segments)
 
 
 async def test_sound_alone(tmp_path: Path) -> None:

@@ -42,6 +42,8 @@ class Window:
         self.take(self.segmenter.finish())
 
     def take(self, events: list[PackagingEvent]) -> None:
+        for known in self.renditions.values():
+            known.target_duration = self.segmenter.target_duration
         for event in events:
             segment = event.segment
             track = segment.epoch.track
@@ -237,7 +239,10 @@ def test_target_durations() -> None:
     assert target_duration(0.5, 2.0) == 2
     assert target_duration(2.2, 2.0) == 2
     assert target_duration(2.4, 2.0) == 3
-    assert target_duration(None, 2.0) == 4
+    assert target_duration(8.34, 2.0) == 9  # OBS's 250 frames at 30 a second
+    assert target_duration(10.42, 2.0) == 11  # and at 24
+    assert target_duration(None, 2.0) == 12
+    assert target_duration(60.0, 2.0) == 12
     assert round(segment_limit(2), 2) == 2.3
 
 
