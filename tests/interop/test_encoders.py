@@ -4,7 +4,7 @@ import subprocess
 
 import pytest
 from tests.support.channel import Channel
-from tests.support.encoder import Encoder, Picture, publishing
+from tests.support.encoder import Picture, publishing
 from tests.support.media import complaints
 from tests.support.program import Program, wait_for
 
@@ -32,8 +32,8 @@ def test_ffmpeg_is_on_the_air_by_either_address(channel: Channel, form: str, tls
 def test_a_wrong_key_is_refused_with_a_reason_that_the_streamer_reads(channel: Channel, form: str) -> None:
     program = channel.program
     wrong = "x" + channel.key[1:] if channel.key[0] != "x" else "y" + channel.key[1:]
-    encoder = Encoder(form.format(server=program.rtmp, name=channel.name, wrong=wrong))
-    printed = encoder.wait()
+    with publishing(form.format(server=program.rtmp, name=channel.name, wrong=wrong)) as encoder:
+        printed = encoder.wait()
     assert encoder.process.returncode != 0
     assert "key" in _server_error(printed).lower(), printed
     assert channel.state() == "offline"
@@ -46,8 +46,8 @@ def test_a_second_publisher_is_refused_and_the_first_goes_on(channel: Channel) -
     with publishing(channel.publish_url):
         channel.wait_until("live")
         before = channel.wait_for_segments(1)
-        second = Encoder(channel.publish_url)
-        printed = second.wait()
+        with publishing(channel.publish_url) as second:
+            printed = second.wait()
         assert second.process.returncode != 0
         reason = _server_error(printed)
         assert "already" in reason or "live" in reason, printed

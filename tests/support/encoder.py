@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -41,19 +42,22 @@ class Encoder:
     """A running ffmpeg."""
 
     def __init__(self, url: str, picture: Picture | None = None, extra: Sequence[str] = ()) -> None:
+        # A file, not a pipe: nobody reads along, and a full pipe would stop the broadcast.
+        self._printed = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `kill`
         self.process = subprocess.Popen(
             [
-                "ffmpeg", "-hide_banner", "-loglevel", "verbose", "-nostdin",
+                "ffmpeg", "-hide_banner", "-loglevel", "verbose", "-nostats", "-nostdin",
                 *(picture or Picture()).arguments(), *extra, "-f", "flv", url,
             ],
             stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
+            stderr=self._printed,
         )  # fmt: skip
 
     def kill(self) -> None:
         """As a power cut would: no goodbye."""
         self.process.kill()
-        self.process.communicate()
+        self.process.wait()
+        self._printed.close()
 
     def pause(self) -> None:
         """As a machine that hangs would: the connection stays, nothing comes."""
@@ -62,13 +66,13 @@ class Encoder:
     def stop(self) -> None:
         """As a person would: it says goodbye."""
         self.process.send_signal(signal.SIGINT)
-        self.process.communicate(timeout=15)
+        self.process.wait(timeout=15)
 
     def wait(self, timeout: float = 20.0) -> str:
         """Wait until it ends by itself; what it printed."""
-        _, printed = self.process.communicate(timeout=timeout)
-        text: str = printed.decode(errors="replace")
-        return text
+        self.process.wait(timeout=timeout)
+        self._printed.seek(0)
+        return self._printed.read().decode(errors="replace")
 
 
 @contextmanager
@@ -78,5 +82,4 @@ def publishing(url: str, picture: Picture | None = None, extra: Sequence[str] = 
     try:
         yield encoder
     finally:
-        if encoder.process.poll() is None:
-            encoder.kill()
+        encoder.kill()

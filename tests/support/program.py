@@ -98,8 +98,12 @@ class Program:
 
     def run(self, *arguments: str) -> Any:
         """Run another `ghostlive` command on the same data; its JSON output."""
+        return json.loads(self.run_plain(*arguments, "--json"))
+
+    def run_plain(self, *arguments: str) -> str:
+        """Run another `ghostlive` command on the same data; what it prints."""
         done = subprocess.run(
-            [command(), *arguments, "--data", str(self.data), "--json"],
+            [command(), *arguments, "--data", str(self.data)],
             env=self.environ(),
             capture_output=True,
             check=False,
@@ -107,7 +111,7 @@ class Program:
         )
         if done.returncode:
             raise RuntimeError(done.stderr.decode())
-        return json.loads(done.stdout)
+        return done.stdout.decode()
 
     def add_stream(self, name: str) -> str:
         """Make a stream; its key."""

@@ -1,0 +1,86 @@
+"""The core journey in Firefox: play, follow a publisher that returns, go off the air, come back."""
+
+from collections.abc import Iterator
+
+import pytest
+from tests.support.browser import difference
+from tests.support.channel import Channel
+from tests.support.encoder import Picture, publishing
+from tests.support.firefox import Firefox, firefox
+from tests.support.program import wait_for
+
+pytestmark = pytest.mark.e2e
+
+SMALL = Picture(width=320, height=180)
+
+LOOK = """(() => {
+  const video = document.querySelector("video");
+  if (!video || video.readyState < 2 || !video.videoWidth) return null;
+  const canvas = document.createElement("canvas");
+  canvas.width = 32; canvas.height = 18;
+  const context = canvas.getContext("2d");
+  context.drawImage(video, 0, 0, 32, 18);
+  return {
+    frames: video.getVideoPlaybackQuality().totalVideoFrames,
+    time: video.currentTime,
+    width: video.videoWidth,
+    sound: video.mozHasAudio && !video.muted,
+    pixels: Array.from(context.getImageData(0, 0, 32, 18).data),
+  };
+})()"""
+
+
+@pytest.fixture(scope="module")
+def fox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
+    """One Firefox for all tests here."""
+    with firefox(tmp_path_factory.mktemp("firefox")) as found:
+        yield found
+
+
+@pytest.mark.parametrize("source", ["llhls", "dash"])
+def test_firefox_plays(steady: Channel, fox: Firefox, source: str) -> None:
+    fox.errors.clear()
+    fox.requests.clear()
+    fox.open(f"{steady.page}?source={source}")
+    fox.until("the player", f"window.ghostlive?.state === 'playing' && window.ghostlive.source === '{source}'")
+    _expect_moving_picture(fox)
+    assert fox.errors == []
+    assert all(url.startswith((steady.program.url, "blob:", "data:")) for url in fox.requests), fox.requests
+
+
+def test_firefox_follows_the_broadcast_without_a_reload(channel: Channel, fox: Firefox) -> None:
+    state = "document.querySelector('[data-testid=player]')?.dataset"
+    with publishing(channel.publish_url, SMALL) as first:
+        channel.wait_until("live")
+        fox.open(channel.page)
+        fox.evaluate("window.neverReloaded = true")
+        _expect_moving_picture(fox)
+        first.kill()
+        fox.until("the interruption", f"{state}.streamState === 'interrupted'")
+    with publishing(channel.publish_url, SMALL) as second:
+        fox.until("the return", f"{state}.streamState === 'live' && {state}.state === 'playing'")
+        _expect_moving_picture(fox)
+        second.stop()
+        fox.until("the end", f"{state}.state === 'offline' && !!document.querySelector('[data-testid=offline-panel]')")
+    with publishing(channel.publish_url, SMALL):
+        fox.until("the next broadcast", f"{state}.state === 'playing'")
+        _expect_moving_picture(fox)
+    assert fox.evaluate("window.neverReloaded") is True
+
+
+def _expect_moving_picture(fox: Firefox) -> None:
+    first = fox.until("a picture", LOOK)
+
+    def moved() -> bool:
+        now = fox.evaluate(LOOK)
+        if now is None or now["frames"] < first["frames"]:
+            first.update(now or {})
+            return False
+        return bool(
+            now["frames"] >= first["frames"] + 20
+            and now["time"] > first["time"] + 0.5
+            and now["sound"]
+            and difference(first["pixels"], now["pixels"]) > 1.0
+        )
+
+    wait_for("moving picture in Firefox", moved, 60)
