@@ -270,7 +270,11 @@ class StreamSegmenter:
         hole = time - lead.packager.end > _HOLE * lead.timescale
         limit = int(segment_limit(self.target_duration if hole else math.ceil(LONGEST_SEGMENT)) * lead.timescale)
         while boundary.overdue(time, limit):
-            self._announce(boundary.force(lead.packager.end))
+            # Not before the last frame, nor, since how long that one lasts is a guess, later than a segment may end.
+            end = min(lead.packager.end, time - boundary.length(time) + limit)
+            end = max(end, lead.packager.last + 1)
+            self._stretch(boundary.length(end), lead.timescale)
+            self._announce(boundary.force(end))
 
     def _stretch(self, length: int, timescale: int) -> None:
         """Raise the target duration when the current segment has become longer than it allows."""

@@ -99,6 +99,11 @@ class TrackPackager:
         return bool(self._frames) or self._segment is not None
 
     @property
+    def last(self) -> int:
+        """When its last frame is shown; before the segment being made, when that has none."""
+        return self._frames[-1].dts + self.delay if self._frames else self._start - 1
+
+    @property
     def end(self) -> int:
         """Where its frames end. What the last one lasts is a guess, within what a segment may last."""
         if not self._frames:
