@@ -75,6 +75,9 @@ def ghostlive(data: Path, environment: Mapping[str, str] | None = None) -> Itera
         with pinned(SERVER_CORE):
             program.start()
         yield program
+    except BaseException:
+        console.print(program.log[-4000:], markup=False)
+        raise
     finally:
         if program.process is not None and program.process.poll() is None:
             program.process.kill()
