@@ -86,6 +86,7 @@ class Application:
 
         scope = await self._stack.enter_async_context(TaskScope("app"))
         scope.spawn(RecordWatcher(self.records, self.hub).run(), name="record watcher")
+        scope.spawn(web.prepare(), name="pages")
         # Streams end first, so that viewers and publishers are told before their connections close.
         self._stack.callback(self.hub.close)
 

@@ -1,24 +1,23 @@
-"""Puts the web room together: raw ASGI for media, FastAPI for the rest."""
+"""Puts the web room together: raw ASGI for media, FastAPI for the rest.
 
+FastAPI and what it brings are a fifth of the program's start. Nothing needs them to take a broadcast or to be healthy,
+so they are imported beside the running server; who asks for a page in that moment waits for it.
+"""
+
+import asyncio
 from pathlib import Path
+from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request
-from fastapi.exceptions import RequestValidationError
-from fastapi.responses import Response
-from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from ghostlive import __version__
 from ghostlive.hub.hub import Hub
-from ghostlive.web.api.docs import docs_routes
-from ghostlive.web.api.events import event_routes
-from ghostlive.web.api.health import Health, health_routes
-from ghostlive.web.api.streams import stream_routes
 from ghostlive.web.config import HttpConfig
 from ghostlive.web.directory import StreamDirectory
 from ghostlive.web.media import MediaApp
-from ghostlive.web.pages import STATIC, page_routes
-from ghostlive.web.problems import CONTENT_TYPE, ProblemError, problem_body
+from ghostlive.web.status import Health, send_health
+
+STATIC = Path(__file__).parent / "static"
+"""Where the front end's build puts its files."""
 
 
 class WebApplication:
@@ -36,55 +35,29 @@ class WebApplication:
     ) -> None:
         """All parts come ready made; nothing is started here. `static` holds the built pages."""
         self._media = media
-        self._rest: ASGIApp = _fastapi(config, hub, directory, health, static)
+        self._health = health
+        self._parts = {"config": config, "hub": hub, "directory": directory, "health": health, "static": static}
+        self._rest: ASGIApp | None = None
+        self._preparing = asyncio.Lock()
+
+    async def prepare(self) -> ASGIApp:
+        """Have everything but media and health ready; called once after the start, and by who comes earlier."""
+        async with self._preparing:
+            if self._rest is None:
+                self._rest = await asyncio.to_thread(_build, self._parts)
+            return self._rest
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http" and scope["path"].startswith("/app/"):
             await self._media(scope, receive, send)
+        elif self._rest is None and scope["type"] == "http" and scope["path"] == "/healthz":
+            await send_health(self._health, send)
         else:
-            await self._rest(scope, receive, send)
+            rest = self._rest or await self.prepare()
+            await rest(scope, receive, send)
 
 
-def _fastapi(config: HttpConfig, hub: Hub, directory: StreamDirectory, health: Health, static: Path) -> FastAPI:
-    app = FastAPI(
-        title="Ghost Live",
-        version=__version__,
-        description="Streams, their live state and their tracks. Errors are problem details (RFC 9457).",
-        openapi_url="/api/openapi.json",
-        docs_url=None,
-        redoc_url=None,
-    )
-    api = APIRouter(prefix="/api/v1")
-    api.include_router(stream_routes(directory))
-    api.include_router(event_routes(directory, hub, max_listeners=config.event_listeners))
-    app.include_router(health_routes(health))
-    app.include_router(api)
-    app.include_router(docs_routes(static))
-    # Last, since it takes every remaining single path segment for a stream's name.
-    app.include_router(page_routes(directory, static=static, frame_ancestors=config.frame_ancestors))
-    app.add_exception_handler(ProblemError, _problem)
-    app.add_exception_handler(HTTPException, _http_error)
-    app.add_exception_handler(RequestValidationError, _invalid)
-    return app
+def _build(parts: dict[str, Any]) -> ASGIApp:
+    from ghostlive.web.rest import build_rest  # noqa: PLC0415
 
-
-async def _problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, ProblemError)
-    headers = {name.decode(): value.decode() for name, value in error.headers}
-    return _answer(error.status, error.detail, headers)
-
-
-async def _http_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    detail = f"Nothing is served at {request.url.path}." if error.status_code == 404 else str(error.detail)
-    return _answer(error.status_code, detail, dict(error.headers or {}))
-
-
-async def _invalid(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestValidationError)
-    what = "; ".join(f"{'.'.join(map(str, item['loc']))}: {item['msg']}" for item in error.errors())
-    return _answer(422, what, {})
-
-
-def _answer(status: int, detail: str, headers: dict[str, str]) -> Response:
-    return Response(problem_body(status, detail), status, headers, CONTENT_TYPE.decode())
+    return build_rest(**parts)

@@ -16,9 +16,6 @@ from ghostlive.web.directory import StreamDirectory
 from ghostlive.web.media import gzip_accepted
 from ghostlive.web.problems import ProblemError
 
-STATIC = Path(__file__).parent / "static"
-"""Where the front end's build puts its files."""
-
 _POLICY = (
     # OvenPlayer puts its style sheet into the page, hence 'unsafe-inline' for styles alone.
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; "

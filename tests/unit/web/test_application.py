@@ -176,6 +176,14 @@ async def test_health_is_that_of_every_listener(site: Site) -> None:
     assert answer.json()["listeners"] == {"http": True, "rtmp": False}
 
 
+async def test_health_is_told_before_the_pages_are_there_and_in_the_same_words(site: Site) -> None:
+    early = await site.client.get("/healthz")
+    await site.app.prepare()
+    late = await site.client.get("/healthz")
+    assert (early.status_code, early.json()) == (late.status_code, late.json())
+    assert early.headers == late.headers
+
+
 async def test_the_time_is_told_to_players(site: Site) -> None:
     answer = await site.client.get("/api/v1/time")
     assert answer.text.endswith("Z")

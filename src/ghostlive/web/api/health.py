@@ -1,13 +1,11 @@
 """`/healthz` for supervisors and load balancers, and `/api/v1/time` for players that align their clocks."""
 
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse, PlainTextResponse
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-Health = Callable[[], Mapping[str, bool]]
-"""Says of each listener whether it is up."""
+from ghostlive.web.status import Health, health_answer
 
 
 def health_routes(health: Health) -> APIRouter:
@@ -15,16 +13,11 @@ def health_routes(health: Health) -> APIRouter:
     router = APIRouter(tags=["health"])
 
     @router.head("/healthz", include_in_schema=False)
-    @router.get("/healthz")
-    async def healthz() -> JSONResponse:
+    @router.get("/healthz", response_class=JSONResponse)
+    async def healthz() -> Response:
         """200 when every listener is up, else 503; the body names each."""
-        listeners = dict(health())
-        up = all(listeners.values())
-        return JSONResponse(
-            {"status": "ok" if up else "degraded", "listeners": listeners},
-            200 if up else 503,
-            headers={"cache-control": "no-store"},
-        )
+        status, body = health_answer(health)
+        return Response(body, status, {"cache-control": "no-store"}, "application/json")
 
     @router.head("/api/v1/time", include_in_schema=False)
     @router.get("/api/v1/time", response_class=PlainTextResponse)
