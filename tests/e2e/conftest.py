@@ -7,7 +7,7 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page
 from tests.support.browser import Trouble, chromium
-from tests.support.channel import Channel
+from tests.support.channel import Channel, Channels
 from tests.support.encoder import publishing
 from tests.support.program import Program, running
 from tests.support.site import Site, site
@@ -22,10 +22,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         yield program
 
 
+@pytest.fixture(scope="session")
+def channels(server: Program) -> Iterator[Channels]:
+    """New streams of the server."""
+    found = Channels(server)
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def channel(server: Program) -> Channel:
+def channel(channels: Channels) -> Channel:
     """A new stream that nobody publishes yet."""
-    return Channel.add(server)
+    return channels.take()
 
 
 @pytest.fixture(scope="session")

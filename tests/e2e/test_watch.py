@@ -139,6 +139,18 @@ async def test_a_viewer_who_is_there_first_sees_the_broadcast_begin(
     assert trouble.loads == 1
 
 
+@pytest.mark.parametrize("source", ["llhls", "dash"])
+async def test_a_viewer_joins_between_rare_keyframes_without_a_stall(channel: Channel, page: Page, source: str) -> None:
+    """What OBS sends by default: joining must not depend on where in eight seconds of pictures one comes in."""
+    with publishing(channel.publish_url, Picture(width=320, height=180, b_frames=2, group=250)):
+        await _live(channel)
+        await asyncio.to_thread(channel.wait_for_segments, 2)
+        await page.goto(f"{channel.page}?source={source}")
+        await expect_player(page, source=source, state="playing")
+        await expect_moving_picture(page, frames=90)
+        assert await page.evaluate("window.ghostlive.source") == source
+
+
 async def test_a_browser_that_refuses_sound_plays_without_and_offers_it(steady: Channel) -> None:
     async with chromium(autoplay=False) as strict:
         page = await strict.new_page()

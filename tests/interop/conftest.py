@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from tests.support.channel import Channel
+from tests.support.channel import Channel, Channels
 from tests.support.encoder import publishing
 from tests.support.program import Program, running
 
@@ -15,10 +15,18 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
         yield program
 
 
+@pytest.fixture(scope="session")
+def channels(server: Program) -> Iterator[Channels]:
+    """New streams of the server."""
+    found = Channels(server)
+    yield found
+    found.close()
+
+
 @pytest.fixture
-def channel(server: Program) -> Channel:
+def channel(channels: Channels) -> Channel:
     """A new stream that nobody publishes yet."""
-    return Channel.add(server)
+    return channels.take()
 
 
 @pytest.fixture(scope="session")

@@ -3,10 +3,10 @@
 import subprocess
 
 import pytest
-from tests.support.channel import Channel
+from tests.support.channel import Channel, Channels
 from tests.support.encoder import Picture, publishing
 from tests.support.media import complaints
-from tests.support.program import Program, wait_for
+from tests.support.program import wait_for
 
 pytestmark = pytest.mark.interop
 
@@ -96,15 +96,8 @@ def test_an_encoder_that_says_goodbye_takes_the_stream_off_the_air_at_once(chann
     assert channel.playlist(playlist).ended
 
 
-def _server_error(printed: str) -> str:
-    """What ffmpeg prints of the server's refusal."""
-    lines = [line for line in printed.splitlines() if "Server error" in line or "server error" in line]
-    assert lines, f"ffmpeg shows no reason:\n{printed}"
-    return " ".join(lines)
-
-
-def test_two_streams_of_one_server_do_not_mix(server: Program) -> None:
-    wide, tall = Channel.add(server), Channel.add(server)
+def test_two_streams_of_one_server_do_not_mix(channels: Channels) -> None:
+    wide, tall = channels.take(), channels.take()
     with (
         publishing(wide.publish_url, Picture(width=320, height=180)),
         publishing(tall.publish_url, Picture(width=180, height=320)),
@@ -113,3 +106,10 @@ def test_two_streams_of_one_server_do_not_mix(server: Program) -> None:
         tall.wait_until("live")
         assert "RESOLUTION=320x180" in wide.get("master.m3u8").text
         assert "RESOLUTION=180x320" in tall.get("master.m3u8").text
+
+
+def _server_error(printed: str) -> str:
+    """What ffmpeg prints of the server's refusal."""
+    lines = [line for line in printed.splitlines() if "Server error" in line or "server error" in line]
+    assert lines, f"ffmpeg shows no reason:\n{printed}"
+    return " ".join(lines)

@@ -17,7 +17,7 @@ import pytest
 from tests.support.channel import Channel
 from tests.support.encoder import Encoder, Picture, publishing
 from tests.support.media import complaints, play
-from tests.support.program import Program, command, running, wait_for
+from tests.support.program import Program, command, get, running, wait_for
 
 pytestmark = pytest.mark.interop
 
@@ -32,7 +32,7 @@ def test_garbage_and_slow_loris_do_not_disturb_a_broadcast(tmp_path: Path) -> No
         channel.wait_until("live")
         channel.wait_for_segments(1)
         session = channel.renditions()["video"]
-        viewer = play(channel.url(), 8)
+        viewer = play(channel.url(), 5)
         stop = threading.Event()
         attacker = threading.Thread(target=_attack, args=(program.rtmp_port, program.rtmps_port, stop))
         attacker.start()
@@ -92,7 +92,7 @@ def test_a_full_disk_costs_the_past_but_not_the_broadcast(tmp_path: Path) -> Non
         channel = Channel.add(program)
         with publishing(channel.publish_url, Picture(width=320, height=180, rate=15, group=15), ["-b:v", "3M"]):
             channel.wait_until("live")
-            viewer = play(channel.url(), 10)
+            viewer = play(channel.url(), 7)
             wait_for("the log to say so", lambda: "cannot write the DVR folder" in program.log, 60)
             assert "No space left" in program.log
             before = channel.playlist().last
@@ -251,7 +251,7 @@ def test_a_stream_added_beside_the_running_server_can_be_published_at_once(tmp_p
     with running(tmp_path / "data") as program:
         channel = Channel.add(program)
         assert channel.state() == "offline"
-        assert httpx.get(channel.page).status_code == 200
+        assert get(channel.page).status_code == 200
         with publishing(channel.publish_url, SMALL):
             channel.wait_until("live")
 
@@ -348,6 +348,6 @@ def _start(program: Program) -> tuple[int, str]:
 
 def _status(url: str) -> int:
     try:
-        return httpx.get(url, timeout=30).status_code
+        return get(url, timeout=30).status_code
     except httpx.TransportError:
         return 0

@@ -13,6 +13,7 @@ import pytest
 from tests.support.channel import Channel
 from tests.support.dash_check import read_manifest
 from tests.support.playlist import MediaPlaylist, parse_media
+from tests.support.program import get
 
 pytestmark = pytest.mark.interop
 
@@ -134,11 +135,11 @@ def test_what_is_unchanged_is_not_sent_again(steady: Channel, video: str) -> Non
 def test_head_answers_like_get_without_the_body(steady: Channel, video: str) -> None:
     segment = f"{video}/{steady.playlist(f'{video}/media.m3u8').segments[0].uri}"
     for file in (segment, f"{video}/init-0.mp4"):
-        get, head = steady.get(file), httpx.head(steady.url(file))
+        whole, head = steady.get(file), httpx.head(steady.url(file))
         assert head.status_code == 200
         assert head.content == b""
         for name in ("content-length", "content-type", "etag", "cache-control", "accept-ranges"):
-            assert head.headers[name] == get.headers[name]
+            assert head.headers[name] == whole.headers[name]
     assert httpx.head(steady.url("master.m3u8")).status_code == 200
     assert httpx.head(f"{steady.program.url}/app/nobody/master.m3u8").status_code == 404
 
@@ -182,7 +183,7 @@ def test_nothing_is_served_under_a_foreign_name(steady: Channel, channel: Channe
         answer = channel.get(file)
         assert answer.status_code == 404
         assert answer.headers["content-type"] == "application/problem+json"
-        assert httpx.get(f"{steady.program.url}/app/nobody/{file}").status_code == 404
+        assert get(f"{steady.program.url}/app/nobody/{file}").status_code == 404
     for file in ("master.m3u8", "manifest.mpd", "0123456789/v0/media.m3u8", f"{video}/999999.m4s", f"{video}/x.m4s"):
         target = steady if file.startswith(video) else channel
         assert target.get(file).status_code == 404, file
@@ -218,7 +219,7 @@ def test_the_manifest_lists_what_is_there_and_tells_the_time(steady: Channel) ->
     # The tracks' timelines agree to within a second, and reach up to now.
     ends = [track.segments[-2].end for track in manifest.tracks]
     assert max(ends) - min(ends) < 1.5
-    answer = httpx.get(httpx.URL(steady.url("manifest.mpd")).join(manifest.time_url))
+    answer = get(str(httpx.URL(steady.url("manifest.mpd")).join(manifest.time_url)))
     server_time = datetime.fromisoformat(answer.text)
     assert abs((datetime.now(UTC) - server_time).total_seconds()) < 2
     assert manifest.start is not None

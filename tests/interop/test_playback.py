@@ -2,15 +2,25 @@
 
 import statistics
 import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
 from itertools import pairwise
 
 import pytest
-from tests.support.channel import Channel
+from tests.support.channel import Channel, Channels
 from tests.support.encoder import Picture, publishing
 from tests.support.media import SYNC_SOURCE, Onsets, complaints, onsets, probe
 from tests.support.program import wait_for
 
 pytestmark = pytest.mark.interop
+
+KINDS = {
+    "audio only": Picture(video=False),
+    "video only": Picture(width=320, height=180, audio=False),
+    "a keyframe each half second": Picture(width=320, height=180, group=15, b_frames=3),
+    "a keyframe every three seconds": Picture(width=320, height=180, group=90, b_frames=3),
+    "fifty pictures a second": Picture(width=320, height=180, rate=50, group=100),
+}
 
 # ffmpeg 5.1 asks twice for a segment that follows a manifest with fewer than this.
 LISTED = 3
@@ -56,31 +66,27 @@ def test_a_beep_comes_with_its_flash(channel: Channel, b_frames: int) -> None:
         encoder.wait()
 
 
-def test_audio_only_plays(channel: Channel) -> None:
-    with publishing(channel.publish_url, Picture(video=False)):
-        channel.wait_until("live")
-        assert set(channel.renditions()) == {"audio"}
-        assert set(channel.tracks()) == {"audio"}
-        channel.wait_for_segments(LISTED, next(iter(channel.renditions().values())))
-        assert complaints([channel.url("master.m3u8"), channel.url("manifest.mpd")], 7) == ""
-        assert [stream["codec_type"] for stream in probe(channel.url())] == ["audio"]
+@pytest.fixture(scope="module")
+def variety(channels: Channels) -> Iterator[dict[str, Channel]]:
+    """Streams of several kinds, on the air at the same time."""
+    found = {name: channels.take() for name in KINDS}
+    with ExitStack() as stack:
+        for name, picture in KINDS.items():
+            stack.enter_context(publishing(found[name].publish_url, picture))
+        for channel in found.values():
+            channel.wait_until("live")
+            channel.wait_for_segments(LISTED, next(iter(channel.renditions().values())))
+        yield found
 
 
-def test_video_only_plays(channel: Channel) -> None:
-    with publishing(channel.publish_url, Picture(width=320, height=180, audio=False)):
-        channel.wait_until("live")
-        assert set(channel.renditions()) == {"video"}
-        channel.wait_for_segments(LISTED, next(iter(channel.renditions().values())))
-        assert complaints([channel.url("master.m3u8"), channel.url("manifest.mpd")], 7) == ""
-        assert [stream["codec_type"] for stream in probe(channel.url())] == ["video"]
-
-
-@pytest.mark.parametrize("group", [15, 90], ids=["a keyframe each half second", "a keyframe every three seconds"])
-def test_unusual_keyframe_intervals_play(channel: Channel, group: int) -> None:
-    with publishing(channel.publish_url, Picture(width=320, height=180, group=group, b_frames=3)):
-        channel.wait_until("live")
-        channel.wait_for_segments(LISTED)
-        assert complaints([channel.url("master.m3u8"), channel.url("manifest.mpd")], 7) == ""
+@pytest.mark.parametrize("kind", list(KINDS))
+def test_every_kind_of_stream_plays(variety: dict[str, Channel], kind: str) -> None:
+    channel, picture = variety[kind], KINDS[kind]
+    kinds = {name for name, sent in (("video", picture.video), ("audio", picture.audio)) if sent}
+    assert set(channel.tracks()) == kinds
+    assert set(channel.renditions()) == kinds
+    assert {stream["codec_type"] for stream in probe(channel.url())} == kinds
+    assert complaints([channel.url("master.m3u8"), channel.url("manifest.mpd")], 8) == ""
 
 
 def _steps(found: Onsets) -> list[float]:

@@ -1,12 +1,13 @@
 """One stream of a running server, as its streamer and its viewers see it."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from tests.support.playlist import MediaPlaylist, parse_media, parse_multivariant
-from tests.support.program import Program, wait_for
+from tests.support.program import Program, get, wait_for
 
 _count = itertools.count(1)
 
@@ -53,7 +54,7 @@ class Channel:
 
     def get(self, file: str, *, timeout: float = 30.0, headers: dict[str, str] | None = None) -> httpx.Response:
         """Ask for a media file."""
-        return httpx.get(self.url(file), timeout=timeout, headers=headers)
+        return get(self.url(file), timeout=timeout, headers=headers)
 
     def renditions(self) -> dict[str, str]:
         """Media playlists by kind, as files for `url`. Waits for the first segments, as every player does."""
@@ -76,3 +77,22 @@ class Channel:
             60,
         )
         return found
+
+
+class Channels:
+    """New streams on demand: the next one is made while a test still uses the last, as the command takes a second."""
+
+    def __init__(self, program: Program) -> None:
+        self._program = program
+        self._worker = ThreadPoolExecutor(1)
+        self._next = self._worker.submit(Channel.add, program)
+
+    def take(self) -> Channel:
+        """A stream that nobody has used."""
+        found = self._next.result()
+        self._next = self._worker.submit(Channel.add, self._program)
+        return found
+
+    def close(self) -> None:
+        """Wait for the last one, which nobody needs."""
+        self._worker.shutdown()
