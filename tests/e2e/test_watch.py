@@ -1,12 +1,13 @@
 """The watch page in a real browser: it plays, changes its source when one fails, and follows the broadcast."""
 
 import asyncio
+from collections.abc import Iterator
 
 import pytest
 from playwright.async_api import Browser, Page, Route, expect
 from tests.e2e.conftest import ARTEFACTS
 from tests.support.browser import LOOK, Trouble, chromium, eventually, expect_moving_picture, until
-from tests.support.channel import Channel
+from tests.support.channel import Channel, Channels
 from tests.support.encoder import Picture, publishing
 from tests.support.program import running
 
@@ -139,16 +140,23 @@ async def test_a_viewer_who_is_there_first_sees_the_broadcast_begin(
     assert trouble.loads == 1
 
 
-@pytest.mark.parametrize("source", ["llhls", "dash"])
-async def test_a_viewer_joins_between_rare_keyframes_without_a_stall(channel: Channel, page: Page, source: str) -> None:
-    """What OBS sends by default: joining must not depend on where in eight seconds of pictures one comes in."""
+@pytest.fixture(scope="module")
+def rare(channels: Channels) -> Iterator[Channel]:
+    """What OBS sends by default: a keyframe each 250 frames."""
+    channel = channels.take()
     with publishing(channel.publish_url, Picture(width=320, height=180, b_frames=2, group=250)):
-        await _live(channel)
-        await asyncio.to_thread(channel.wait_for_segments, 2)
-        await page.goto(f"{channel.page}?source={source}")
-        await expect_player(page, source=source, state="playing")
-        await expect_moving_picture(page, frames=90)
-        assert await page.evaluate("window.ghostlive.source") == source
+        channel.wait_until("live")
+        channel.wait_for_segments(2)
+        yield channel
+
+
+@pytest.mark.parametrize("source", ["llhls", "dash"])
+async def test_a_viewer_joins_between_rare_keyframes_without_a_stall(rare: Channel, page: Page, source: str) -> None:
+    """Joining must not depend on where in eight seconds of pictures one comes in."""
+    await page.goto(f"{rare.page}?source={source}")
+    await expect_player(page, source=source, state="playing")
+    await expect_moving_picture(page, frames=90)
+    assert await page.evaluate("window.ghostlive.source") == source
 
 
 async def test_a_browser_that_refuses_sound_plays_without_and_offers_it(steady: Channel) -> None:

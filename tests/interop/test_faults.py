@@ -88,7 +88,8 @@ def test_hostile_requests_over_http_do_not_disturb_a_broadcast(channel: Channel)
 
 
 def test_a_full_disk_costs_the_past_but_not_the_broadcast(tmp_path: Path) -> None:
-    with _small_disk(tmp_path / "data" / "dvr", megabytes=1), running(tmp_path / "data") as program:
+    (tmp_path / "data" / "dvr").mkdir(parents=True)
+    with running(tmp_path / "data", prefix=_small_disk(tmp_path / "data" / "dvr", megabytes=1)) as program:
         channel = Channel.add(program)
         with publishing(channel.publish_url, Picture(width=320, height=180, rate=15, group=15), ["-b:v", "3M"]):
             channel.wait_until("live")
@@ -256,6 +257,15 @@ def test_a_stream_added_beside_the_running_server_can_be_published_at_once(tmp_p
             channel.wait_until("live")
 
 
+def test_healthy_means_that_every_port_is_open(tmp_path: Path) -> None:
+    """At a first start too, when the certificate of RTMPS has to be made."""
+    program = Program(tmp_path / "data")
+    with ExitStack() as stack:
+        stack.callback(lambda: program.stop(signal.SIGKILL))
+        program.start()
+        assert [_listens(port) for port in (program.http_port, program.rtmp_port, program.rtmps_port)] == [True] * 3
+
+
 @contextmanager
 def _peer(port: int, tls: bool, first: bytes) -> Iterator[socket.socket]:
     """A connection that has sent `first` and says no more."""
@@ -291,18 +301,11 @@ def _attack(rtmp: int, rtmps: int, stop: threading.Event) -> None:
             peer.recv(4096)
 
 
-@contextmanager
-def _small_disk(folder: Path, megabytes: int) -> Iterator[None]:
-    """A disk of that size at `folder`: of root's making, or inside a name space of this user's."""
-    folder.mkdir(parents=True)
-    done = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(folder)], capture_output=True, check=False
-    )
-    assert done.returncode == 0, f"this test needs to mount a small disk: {done.stderr.decode()}"
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+def _small_disk(folder: Path, megabytes: int) -> list[str]:
+    """A command whose program sees a disk of that size at `folder`: a mount of its own, gone when the program is."""
+    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
+    mount = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
+    return ["unshare", "--mount", *user, "sh", "-c", mount, "sh", f"{megabytes}m", str(folder)]
 
 
 @contextmanager

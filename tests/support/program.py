@@ -8,7 +8,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -40,6 +40,8 @@ class Program:
 
     data: Path
     environment: Mapping[str, str] = field(default_factory=dict)
+    prefix: Sequence[str] = ()
+    """A command that runs the program as its arguments, in the same process."""
     http_port: int = field(default_factory=free_port)
     rtmp_port: int = field(default_factory=free_port)
     rtmps_port: int = field(default_factory=free_port)
@@ -82,14 +84,19 @@ class Program:
         begin = time.monotonic()
         with (self.data / "test.log").open("ab") as log:
             self.process = subprocess.Popen(
-                [command(), "serve", "--data", str(self.data)], env=self.environ(), stdout=log, stderr=log
+                [*self.prefix, command(), "serve", "--data", str(self.data)],
+                env=self.environ(),
+                stdout=log,
+                stderr=log,
             )
         while time.monotonic() - begin < START_WITHIN:
             if self.process.poll() is not None:
                 raise RuntimeError(f"the server ended with {self.process.returncode}:\n{self.log}")
             try:
-                if get(f"{self.url}/healthz").status_code == 200:
+                health = get(f"{self.url}/healthz")
+                if health.status_code == 200:
                     return time.monotonic() - begin
+                assert health.status_code == 503, f"while starting: {health.status_code}\n{self.log}"
             except httpx.TransportError:
                 time.sleep(0.02)
         raise RuntimeError(f"the server is not healthy:\n{self.log}")
@@ -139,9 +146,9 @@ def command() -> str:
 
 
 @contextmanager
-def running(data: Path, environment: Mapping[str, str] | None = None) -> Iterator[Program]:
+def running(data: Path, environment: Mapping[str, str] | None = None, prefix: Sequence[str] = ()) -> Iterator[Program]:
     """A started program that is ended afterwards, whatever happens."""
-    program = Program(data, environment or {})
+    program = Program(data, environment or {}, prefix)
     try:
         program.start()
         yield program

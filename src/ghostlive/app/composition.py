@@ -70,9 +70,7 @@ class Application:
             health=self.health,
         )
         self.http = HttpServer(config=config.http, app=web, packager=packager)
-        await self._listen(self.http.start, ("http.port", config.http.port))
-        self._stack.push_async_callback(self.http.stop)
-
+        # Made before HTTP listens: whoever asks for the health from the first moment on asks this one too.
         self.rtmp = RtmpServer(
             config=config.rtmp,
             tls=config.rtmps,
@@ -81,6 +79,9 @@ class Application:
             hub=self.hub,
             clock=self.clock,
         )
+        await self._listen(self.http.start, ("http.port", config.http.port))
+        self._stack.push_async_callback(self.http.stop)
+
         await self._listen(self.rtmp.start, ("rtmp.port", config.rtmp.port), ("rtmps.port", config.rtmps.port))
         self._stack.push_async_callback(self.rtmp.stop)
 

@@ -61,6 +61,7 @@ class RtmpServer:
             random=os.urandom,
         )
         self._listeners: list[tuple[socket.socket, asyncio.Task[None]]] = []
+        self._started = False
         self._connections: set[Connection] = set()
         self._per_address: Counter[str] = Counter()
         self._arriving = 0
@@ -78,7 +79,7 @@ class RtmpServer:
     @property
     def listening(self) -> bool:
         """Whether every listener is up."""
-        return bool(self._listeners) and not any(task.done() for _, task in self._listeners)
+        return self._started and not any(task.done() for _, task in self._listeners)
 
     @property
     def connections(self) -> int:
@@ -93,6 +94,7 @@ class RtmpServer:
             if self._tls.enabled:
                 await asyncio.to_thread(self._certificates.context)
                 self._listen("rtmps", self._tls.port)
+            self._started = True
         except BaseException:
             await self._stop_listening()
             raise
@@ -119,6 +121,7 @@ class RtmpServer:
             _log.info("listening", protocol=protocol, address=listener.getsockname()[0], port=listener.getsockname()[1])
 
     async def _stop_listening(self) -> None:
+        self._started = False
         for _, task in self._listeners:
             task.cancel()
         if self._listeners:
