@@ -36,11 +36,14 @@ class Playback:
 
 
 def play(url: str, seconds: float, *arguments: str) -> Playback:
-    """Begin to play `seconds` of all tracks; any decoding error ends it."""
+    """Begin to play `seconds` of all tracks; any decoding error ends it.
+
+    Times stay as they are in the media: put on a grid of frames, those of a live source could fall together.
+    """
     process = subprocess.Popen(
         [
             "ffmpeg", *_QUIET, "-xerror", "-err_detect", "explode", *arguments, "-i", url, "-t", str(seconds),
-            "-map", "0", "-f", "null", "-",
+            "-map", "0", "-fps_mode", "passthrough", "-enc_time_base", "-1", "-f", "null", "-",
         ],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
