@@ -161,6 +161,8 @@ class VideoInput:
                 wire += step
                 dts += step
             else:
+                # Shown later too, or two pictures would be shown at once.
+                wire += last + 1 - dts
                 dts = last + 1
         composition = packet.composition
         if composition != self._composition:
