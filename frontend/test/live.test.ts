@@ -45,9 +45,10 @@ test("a stream that is new is added, also before any snapshot", () => {
   expect(applyEvent(null, { type: "stream", stream: demo })).toEqual([demo]);
 });
 
-test("the newest broadcast is first, an interrupted one still counts", () => {
-  const old = stream("interrupted", { name: "old", since: "2025-01-01T00:00:00Z" });
-  expect(onAir([old, demo]).map((s) => s.name)).toEqual(["demo", "old"]);
+test("the newest broadcast is first, an interrupted one still counts but comes last", () => {
+  const old = stream("live", { name: "old", since: "2025-01-01T00:00:00Z" });
+  const lost = stream("interrupted", { name: "lost", since: "2099-01-01T00:00:00Z" });
+  expect(onAir([old, lost, demo]).map((s) => s.name)).toEqual(["demo", "old", "lost"]);
 });
 
 test("a stream without a title goes by its name", () => {

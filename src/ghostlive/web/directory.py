@@ -11,6 +11,8 @@ from ghostlive.core.track import Track, TrackKind
 from ghostlive.hub.hub import Hub
 from ghostlive.hub.live import LiveStream
 
+_ORDER = {StreamState.LIVE: 0, StreamState.INTERRUPTED: 1, StreamState.OFFLINE: 2}
+
 
 class StreamRecord(Protocol):
     """The part of a stored stream that viewers may see."""
@@ -76,9 +78,9 @@ class StreamDirectory:
         self._hub = hub
 
     async def list(self) -> list[StreamInfo]:
-        """Every stream that viewers may know of, live ones first."""
+        """Every stream that viewers may know of: live ones first, then interrupted ones, then the rest."""
         infos = [describe(record, self._hub.get(record.name)) for record in await self._records.list()]
-        return sorted(infos, key=lambda info: (info.state is StreamState.OFFLINE, info.name))
+        return sorted(infos, key=lambda info: (_ORDER[info.state], info.name))
 
     async def get(self, name: str) -> StreamInfo | None:
         """One stream, or None when there is no such record."""

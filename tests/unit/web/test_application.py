@@ -91,6 +91,16 @@ async def test_streams_are_listed_live_ones_first(site: Site) -> None:
     assert streams[1]["title"] == "quiet"
 
 
+async def test_an_interrupted_stream_stands_behind_those_that_have_a_picture(site: Site) -> None:
+    site.go_live()
+    live = site.hub.streams()[0]
+    assert live.publication is not None
+    live.publication.lose("reset")
+    site.hub.publish("quiet", Source("rtmp", "192.0.2.2"), print).announce((VIDEO,))
+    streams = (await site.client.get("/api/v1/streams")).json()["streams"]
+    assert [(stream["name"], stream["state"]) for stream in streams] == [("quiet", "live"), ("demo", "interrupted")]
+
+
 async def test_a_live_stream_says_what_it_is_made_of_and_where_to_play_it(site: Site) -> None:
     site.go_live()
     stream = (await site.client.get("/api/v1/streams/demo")).json()

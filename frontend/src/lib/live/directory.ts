@@ -19,11 +19,16 @@ export function applyEvent(directory: Directory, event: LiveEvent): Directory {
   }
 }
 
-/** On the air, the newest broadcast first. An interrupted one still counts: it may be back at once. */
+/** On the air, the newest broadcast first. An interrupted one may be back at once, but has no picture: it comes last. */
 export function onAir(directory: Directory): StreamInfo[] {
   return (directory ?? [])
     .filter((stream) => stream.state !== "offline")
-    .sort((a, b) => (b.since ?? "").localeCompare(a.since ?? "") || a.name.localeCompare(b.name));
+    .sort(
+      (a, b) =>
+        Number(a.state === "interrupted") - Number(b.state === "interrupted") ||
+        (b.since ?? "").localeCompare(a.since ?? "") ||
+        a.name.localeCompare(b.name),
+    );
 }
 
 export function offAir(directory: Directory): StreamInfo[] {
