@@ -52,6 +52,8 @@ def manifest(presentation: Presentation) -> str:
     renditions = presentation.renditions
     lead = renditions[0]
     epochs = _epochs(renditions)
+    # Whether players may stay close is a fact of the stream. It must not hang on whether the next segment has a part
+    # already: they keep the delay that the first manifest asks for.
     expected = None if presentation.ended else _expected_duration(lead)
     longest = max(rendition.longest for rendition in renditions)
     out = ['<?xml version="1.0" encoding="UTF-8"?>\n', _head(presentation, epochs[0], longest, expected)]
@@ -88,10 +90,14 @@ def _head(presentation: Presentation, first: Epoch, longest: float, expected: fl
 def _period(presentation: Presentation, epoch: Epoch, expected: float | None, following: Epoch | None) -> str:
     members: list[tuple[Rendition, Epoch, list[Segment]]] = []
     last = following is None
+    leading = presentation.renditions[0].current
+    begun = leading is not None and leading.epoch.number == epoch.number
     for rendition in presentation.renditions:
         segments = [segment for segment in rendition.segments if segment.epoch.number == epoch.number]
-        if last and expected and rendition.current is not None and rendition.current.epoch.number == epoch.number:
-            segments.append(rendition.current)
+        current = rendition.current
+        # The others' segments end where the leading track's does: nothing is known of them before that has begun.
+        if expected and begun and current is not None and current.epoch.number == epoch.number:
+            segments.append(current)
         if segments:
             members.append((rendition, segments[0].epoch, segments))
     duration = ""
@@ -111,13 +117,17 @@ def _period(presentation: Presentation, epoch: Epoch, expected: float | None, fo
         return track.kind, track.codec, track.language
 
     for index, (_, group) in enumerate(groupby(sorted(members, key=family, reverse=True), family)):
-        out.append(_adaptation_set(presentation.session, index, list(group), end_of_lead))
+        out.append(_adaptation_set(presentation.session, index, list(group), expected, end_of_lead))
     out.append("</Period>\n")
     return "".join(out)
 
 
 def _adaptation_set(
-    session: str, index: int, members: Sequence[tuple[Rendition, Epoch, list[Segment]]], end_of_lead: float
+    session: str,
+    index: int,
+    members: Sequence[tuple[Rendition, Epoch, list[Segment]]],
+    expected: float | None,
+    end_of_lead: float,
 ) -> str:
     rendition, epoch, _ = members[0]
     track = epoch.track
@@ -130,15 +140,16 @@ def _adaptation_set(
         '<Role schemeIdUri="urn:mpeg:dash:role:2011" value="main"/>\n',
     ]
     out.extend(
-        _representation(session, rendition, epoch, segments, end_of_lead) for rendition, epoch, segments in members
+        _representation(session, rendition, segments, expected, end_of_lead) for rendition, _, segments in members
     )
     out.append("</AdaptationSet>\n")
     return "".join(out)
 
 
 def _representation(
-    session: str, rendition: Rendition, epoch: Epoch, segments: Sequence[Segment], end_of_lead: float
+    session: str, rendition: Rendition, segments: Sequence[Segment], expected: float | None, end_of_lead: float
 ) -> str:
+    epoch = segments[0].epoch
     track = epoch.track
     scale = track.timescale
     if track.kind is TrackKind.VIDEO:
@@ -158,7 +169,8 @@ def _representation(
     early = ""
     if growing:
         durations[-1] = _expected_ticks(segments[-1], end_of_lead)
-        offset = max(0.0, durations[-1] / scale - rendition.part_target)
+    if expected:
+        offset = max(0.0, (durations[-1] / scale if growing else expected) - rendition.part_target)
         early = f' availabilityTimeOffset="{offset:.3f}" availabilityTimeComplete="false"'
     return (
         f'<Representation id="{rendition.id}" codecs="{track.codec_string}" bandwidth="{max(rendition.peak, 1)}"'
@@ -193,11 +205,11 @@ def _epochs(renditions: Iterable[Rendition]) -> list[Epoch]:
 
 
 def _expected_duration(lead: Rendition) -> float | None:
-    """How long the leading track's current segment will last, in seconds, if the last ones tell."""
-    current = lead.current
-    if current is None or len(lead.segments) < 2:
+    """How long the segment after the leading track's last one will last, in seconds, if the last ones tell."""
+    if len(lead.segments) < 2:
         return None
     last, before = lead.segments[-1], lead.segments[-2]
+    current = lead.current or last
     if not last.epoch is before.epoch is current.epoch or last.gap or before.gap:
         return None
     if not last.independent or abs(last.seconds - before.seconds) > _STEADY * last.seconds:

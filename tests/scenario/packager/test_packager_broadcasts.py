@@ -191,6 +191,22 @@ async def test_a_group_longer_than_any_segment_is_split(tmp_path: Path) -> None:
         assert all(1 < segment.duration < 12.4 for segment in playlist.segments)
 
 
+async def test_dash_asks_for_the_same_delay_at_every_moment(tmp_path: Path) -> None:
+    """Players keep the delay of the manifest that they began with, so it must not depend on when that was."""
+    tracks = (video(), audio())
+    async with stage(tmp_path) as scene:
+        await scene.publish(*tracks)
+        frames = interleaved(tracks, steady(tracks[0], 12), tone(tracks[1], 12))
+        seen = set()
+        for frame in frames:
+            await scene.send([frame], watch=False)
+            if frame.track == "v0" and frame.dts / 90000 > 5:
+                manifest = await scene.manifest()
+                early = [found.early > 1 and not found.complete for found in manifest.periods[0].representations]
+                seen.add((manifest.latency_ms, manifest.attributes["suggestedPresentationDelay"], *early))
+        assert seen == {(2500, "PT2.5S", True, True)}
+
+
 async def test_sound_alone(tmp_path: Path) -> None:
     track = audio()
     async with stage(tmp_path) as scene:
