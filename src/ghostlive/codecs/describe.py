@@ -5,7 +5,7 @@ Adding a codec means a file with the functions named below, and a line in a tabl
 
 from collections.abc import Callable, Mapping, Sequence
 
-from ghostlive.codecs import aac, ac3, av1, flac, h264, h265, mp3, opus, vp8, vp9
+from ghostlive.codecs import aac, ac3, av1, flac, g711, h264, h265, mp3, opus, vp8, vp9
 from ghostlive.codecs.facts import AccessUnit, AudioFacts, VideoFacts
 from ghostlive.core.errors import MediaError
 from ghostlive.core.track import Codec
@@ -25,6 +25,8 @@ _AUDIO: Mapping[Codec, Callable[[bytes, bytes], AudioFacts]] = {
     Codec.AC3: ac3.describe_ac3,
     Codec.EAC3: ac3.describe_eac3,
     Codec.MP3: mp3.describe,
+    Codec.PCMA: g711.describe_alaw,
+    Codec.PCMU: g711.describe_mulaw,
 }
 
 _STRIP: Mapping[Codec, Callable[[bytes, int], AccessUnit]] = {
@@ -97,6 +99,8 @@ def audio_frame_samples(codec: Codec, facts: AudioFacts, payload: bytes) -> int:
     """Duration of an audio packet in samples at `facts.sample_rate`; raises `MediaError` when it cannot be told."""
     if facts.frame_samples is not None:
         return facts.frame_samples
+    if facts.sample_bytes:
+        return len(payload) // facts.sample_bytes
     count = _SAMPLES.get(codec)
     if count is None:
         raise MediaError(f"packets of {codec} do not tell their duration")

@@ -59,9 +59,11 @@ class AudioFacts:
     channels: int
     """As played; 0 when neither configuration nor packet told."""
     frame_samples: int | None = None
-    """Samples of each packet in `sample_rate`; None when packets differ (Opus, some FLAC, E-AC-3)."""
+    """Samples of each packet in `sample_rate`; None when packets differ (Opus, some FLAC, E-AC-3, G.711)."""
     pre_skip: int = 0
     """Samples in `sample_rate` to drop when decoding begins (Opus)."""
+    sample_bytes: int = 0
+    """Bytes of one sample of all channels where packets are nothing but samples (G.711), else 0."""
 
 
 class AccessUnit(NamedTuple):

@@ -6,6 +6,7 @@ Specification: RFC 7845 §5.1 (identification header), RFC 6716 §3.1 and §3.2 
 Base Media File Format §4.3.2 (`dOps`).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ghostlive.codecs.bits import Buffer
@@ -15,6 +16,8 @@ from ghostlive.core.errors import MediaError
 SAMPLE_RATE = 48000
 MAX_PACKET_SAMPLES = 5760
 """120 ms, the longest packet (RFC 6716 §3.2.5)."""
+MAX_FRAME_BYTES = 1275
+"""The longest frame (RFC 6716 §3.2.1)."""
 
 _MAGIC = b"OpusHead"
 # Samples of a frame at 48 kHz by the configuration number in a packet's first byte (RFC 6716 table 2).
@@ -129,6 +132,101 @@ def packet_samples(packet: Buffer) -> int:
     if not 0 < samples <= MAX_PACKET_SAMPLES:
         raise MediaError(f"an Opus packet lasts {samples} samples, where 1 to {MAX_PACKET_SAMPLES} are allowed")
     return samples
+
+
+def split_packet(packet: Buffer) -> list[bytes]:
+    """A packet for each of the frames of a packet, all with the same duration (RFC 6716 §3.2); padding is left out.
+
+    Raises `MediaError` when the packet breaks its rules R1 to R7.
+    """
+    toc = bytes((packet[0] & 0xFC,)) if len(packet) else b""
+    return [toc + frame for frame in _frames(packet)]
+
+
+def merge_packets(packets: Sequence[Buffer]) -> bytes | None:
+    """One packet with the frames of all, in order (RFC 6716 §3.2); None when they do not go together.
+
+    They go together when mode, bandwidth, frame size and channels are the same, and they last at most 120 ms. Raises
+    `MediaError` when a packet is broken.
+    """
+    if not packets:
+        return None
+    frames: list[bytes] = []
+    toc = -1
+    for packet in packets:
+        frames += _frames(packet)
+        if toc not in (-1, packet[0] & 0xFC):
+            return None
+        toc = packet[0] & 0xFC
+        if len(frames) * _FRAME_SAMPLES[toc >> 3] > MAX_PACKET_SAMPLES:
+            return None
+    if len(packets) == 1:
+        return bytes(packets[0])
+    sizes = {len(frame) for frame in frames}
+    if len(frames) == 2:
+        head = bytes((toc | 1,)) if len(sizes) == 1 else bytes((toc | 2,)) + _write_size(len(frames[0]))
+    elif len(sizes) == 1:
+        head = bytes((toc | 3, len(frames)))
+    else:
+        head = bytes((toc | 3, 0x80 | len(frames))) + b"".join(_write_size(len(frame)) for frame in frames[:-1])
+    return head + b"".join(frames)
+
+
+def _frames(packet: Buffer) -> list[bytes]:
+    """The frames of a packet, without its first byte (RFC 6716 §3.2.2 to §3.2.5)."""
+    packet_samples(packet)
+    data = bytes(packet)
+    code, position, end = data[0] & 3, 1, len(data)
+    sizes: list[int] = []  # of all frames but the last
+    if code == 1:
+        sizes.append((end - 1) // 2)
+    elif code == 2:
+        size, position = _read_size(data, 1)
+        sizes.append(size)
+    elif code == 3:
+        count, padded, variable = data[1] & 0x3F, data[1] & 0x40, data[1] & 0x80
+        position = 2
+        if padded:
+            padding, position = _read_padding(data, position)
+            end -= padding
+        if variable:
+            for _ in range(count - 1):
+                size, position = _read_size(data, position)
+                sizes.append(size)
+        else:
+            sizes = [(end - position) // count] * (count - 1)
+    sizes.append(end - position - sum(sizes))
+    uneven = (code == 1 or (code == 3 and not data[1] & 0x80)) and sizes[-1] != sizes[0]
+    if uneven or sizes[-1] < 0 or max(sizes) > MAX_FRAME_BYTES:
+        raise MediaError(f"the frames of an Opus packet of {len(data)} bytes do not add up")
+    frames: list[bytes] = []
+    for size in sizes:
+        frames.append(data[position : position + size])
+        position += size
+    return frames
+
+
+def _read_size(data: bytes, position: int) -> tuple[int, int]:
+    """Read a frame's length (RFC 6716 §3.2.1), and where it ends."""
+    two = data[position : position + 2]
+    if len(two) > (1 if two[:1] >= b"\xfc" else 0):
+        return (two[0], position + 1) if two[0] < 252 else (two[0] + 4 * two[1], position + 2)
+    raise MediaError("an Opus packet ends inside the length of a frame")
+
+
+def _write_size(size: int) -> bytes:
+    """A frame's length (RFC 6716 §3.2.1)."""
+    return bytes((size,)) if size < 252 else bytes((252 | size & 3, (size - (252 | size & 3)) >> 2))
+
+
+def _read_padding(data: bytes, position: int) -> tuple[int, int]:
+    """Read how many bytes of padding are at the end (RFC 6716 §3.2.5), and where that is said."""
+    padding = 0
+    for index in range(position, len(data)):
+        if data[index] < 255:
+            return padding + data[index], index + 1
+        padding += 254
+    raise MediaError("an Opus packet ends inside the length of its padding")
 
 
 def describe(config: bytes, payload: bytes = b"") -> AudioFacts:

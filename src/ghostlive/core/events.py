@@ -21,6 +21,11 @@ class StreamTracksChanged(StreamEvent):
 
 
 @dataclass(frozen=True, slots=True)
+class StreamOffersChanged(StreamEvent):
+    """Other renditions can be had of the same tracks."""
+
+
+@dataclass(frozen=True, slots=True)
 class StreamInterrupted(StreamEvent):
     """The publisher's connection broke; the stream is kept for the grace time."""
 
@@ -42,3 +47,8 @@ class StreamEnded(StreamEvent):
 @dataclass(frozen=True, slots=True)
 class StreamRecordChanged(StreamEvent):
     """The stream's record (title, description, existence) was changed or may have been."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAudienceChanged(StreamEvent):
+    """Another number of people watches; told every few seconds at most."""

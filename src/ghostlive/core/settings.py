@@ -7,11 +7,11 @@ from dataclasses import field
 from typing import Any
 
 
-def setting(default: Any, doc: str) -> Any:
-    """A dataclass field with its default and the sentence that explains it.
+def setting(default: Any, doc: str, *, secret: bool = False) -> Any:
+    """A dataclass field with its default and the sentence that explains it; a `secret` one is in no representation.
 
     Mutable defaults (lists, dicts) are copied for each instance.
     """
     if isinstance(default, list | dict | set):
         return field(default_factory=default.copy, metadata={"doc": doc})
-    return field(default=default, metadata={"doc": doc})
+    return field(default=default, repr=not secret, metadata={"doc": doc})

@@ -9,9 +9,23 @@ from enum import StrEnum
 from ghostlive.core.errors import InvalidStreamNameError
 
 RESERVED_NAMES = frozenset(
-    {"api", "app", "studio", "embed", "assets", "healthz", "metrics", "login", "setup", "favicon", "robots"}
+    {
+        "api",
+        "app",
+        "studio",
+        "embed",
+        "assets",
+        "healthz",
+        "metrics",
+        "login",
+        "setup",
+        "favicon",
+        "robots",
+        "golive",
+        "overlay",
+    }
 )
-"""First path segments that the web application uses itself."""
+"""Path segments that the web application uses itself, beside or in the place of a stream's name."""
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}", re.ASCII)
 
@@ -25,9 +39,14 @@ class StreamState(StrEnum):
     OFFLINE = "offline"
 
 
+def can_name_stream(name: str) -> bool:
+    """Whether `name` has the form of a stream's name."""
+    return _NAME.fullmatch(name) is not None
+
+
 def check_stream_name(name: str) -> str:
     """Return `name` when it can name a stream, else raise `InvalidStreamNameError` saying why."""
-    if not _NAME.fullmatch(name):
+    if not can_name_stream(name):
         raise InvalidStreamNameError(
             f"{name[:80]!r} cannot name a stream: use 1 to 64 letters, digits, '-' or '_', "
             "beginning with a letter or digit"

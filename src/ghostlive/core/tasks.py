@@ -3,11 +3,28 @@
 import asyncio
 from collections.abc import Coroutine
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import structlog
 
 _log = structlog.get_logger("tasks")
+T = TypeVar("T")
+
+
+async def finish(work: Coroutine[Any, Any, T]) -> T:
+    """Do `work` to its end, also when who waits for it is cancelled meanwhile; then that goes on.
+
+    For what leaves something behind when it breaks off: a transaction of SQLite whose statement was cancelled before
+    its rows were read keeps the database locked until the garbage collector comes by.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled():
+            task.exception()  # it was seen: who waited is gone
+        raise
 
 
 class TaskScope:

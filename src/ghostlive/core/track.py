@@ -30,6 +30,10 @@ class Codec(StrEnum):
     AC3 = "ac3"
     EAC3 = "eac3"
     MP3 = "mp3"
+    PCMA = "pcma"
+    """G.711 A-law."""
+    PCMU = "pcmu"
+    """G.711 µ-law."""
 
     @property
     def kind(self) -> TrackKind:
@@ -48,7 +52,8 @@ class Track:
     H.264 AVCDecoderConfigurationRecord (ISO/IEC 14496-15 §5.3.3), H.265 HEVCDecoderConfigurationRecord (§8.3.3),
     AV1 AV1CodecConfigurationRecord (AV1-ISOBMFF §2.3.3), VP9 VPCodecConfigurationRecord, AAC AudioSpecificConfig
     (ISO/IEC 14496-3 §1.6.2.1), Opus the identification header with its magic (RFC 7845 §5.1), FLAC the STREAMINFO
-    block (RFC 9639 §8.2), AC-3 and E-AC-3 the body of `dac3` / `dec3` (ETSI TS 102 366 annex F), MP3 empty.
+    block (RFC 9639 §8.2), AC-3 and E-AC-3 the body of `dac3` / `dec3` (ETSI TS 102 366 annex F), G.711 the number of
+    channels in one byte, MP3 empty.
     """
 
     id: str
@@ -77,3 +82,9 @@ class Track:
     def kind(self) -> TrackKind:
         """Whether this is video or audio."""
         return self.codec.kind
+
+
+def picture_name(width: int, height: int, frame_rate: Fraction | None) -> str:
+    """What people call a picture: its shorter side and its frame rate, `1080p60`, in either orientation."""
+    rate = "" if frame_rate is None else str(round(frame_rate))
+    return f"{min(width, height)}p{rate}"

@@ -43,7 +43,7 @@ class Packet:
     track: int = 0
     """Multitrack id; the default track is 0."""
     channels: int = 0
-    """Legacy MP3: 1 or 2 as the tag says, else 0."""
+    """Legacy MP3 and G.711: 1 or 2 as the tag says, else 0."""
 
 
 VIDEO_FOURCC: Final = {
@@ -75,6 +75,7 @@ _LEGACY_VIDEO: Final = {
     12: "H.265 with the unofficial codec id 12",
     13: "AV1 with the unofficial codec id 13",
 }
+_G711: Final = {7: Codec.PCMA, 8: Codec.PCMU}
 _LEGACY_AUDIO: Final = {
     0: "PCM",
     1: "ADPCM",
@@ -82,8 +83,6 @@ _LEGACY_AUDIO: Final = {
     4: "Nellymoser",
     5: "Nellymoser",
     6: "Nellymoser",
-    7: "G.711 A-law",
-    8: "G.711 mu-law",
     11: "Speex",
     13: "Opus with the unofficial codec id 13",
     15: "device-specific sound",
@@ -153,6 +152,8 @@ def parse_audio(body: bytes) -> list[Packet]:
         return [Packet(PacketKind.FRAME if body[1] else PacketKind.CONFIG, Codec.AAC, body[2:])]
     if sound_format in (2, 14):
         return [Packet(PacketKind.FRAME, Codec.MP3, body[1:], channels=1 + (first & 1))]
+    if (law := _G711.get(sound_format)) is not None:
+        return [Packet(PacketKind.FRAME, law, body[1:], channels=1 + (first & 1))]
     name = _LEGACY_AUDIO.get(sound_format, f"a codec with the unknown id {sound_format}")
     raise MediaError(f"the encoder sends {name} audio; send AAC, or Opus by Enhanced RTMP (FourCC) instead")
 
@@ -176,12 +177,15 @@ def build_video(packet: Packet, *, enhanced: bool = False, multitrack: bool = Fa
 
 
 def build_audio(packet: Packet, *, enhanced: bool = False, multitrack: bool = False) -> bytes:
-    """The body of an audio message; legacy AAC and MP3 unless `enhanced`."""
+    """The body of an audio message; legacy AAC, MP3 and G.711 unless `enhanced`."""
     if not (enhanced or multitrack):
         if packet.codec is Codec.AAC:
             return bytes([0xAF, packet.kind is PacketKind.FRAME]) + packet.data
         if packet.codec is Codec.MP3:
             return bytes([0x2E | (packet.channels != 1)]) + packet.data
+        for sound_format, law in _G711.items():
+            if packet.codec is law:
+                return bytes([sound_format << 4 | 0x02 | (packet.channels != 1)]) + packet.data
     packet_type = {PacketKind.CONFIG: 0, PacketKind.END: 2}.get(packet.kind, _CODED_FRAMES)
     head = _EX_SOUND_FORMAT << 4
     return _build_enhanced(packet, head, packet_type, packet.data, _AUDIO_MULTITRACK if multitrack else None)

@@ -10,12 +10,13 @@ from ghostlive.core.events import StreamEnded, StreamEvent
 from ghostlive.core.queues import Mailbox
 from ghostlive.core.stream import check_stream_name
 from ghostlive.hub.config import HubConfig
+from ghostlive.hub.derived import Deriver
 from ghostlive.hub.live import LiveStream, Publication, Source
 from ghostlive.hub.subscription import Subscription
 
 _log = structlog.get_logger("hub")
 
-_EVENTS_WAITING = 256
+_EVENTS_WAITING = 4096
 
 
 class Hub:
@@ -25,6 +26,8 @@ class Hub:
         """`clock` is the event loop's unless a test gives its own."""
         self._config = config or HubConfig()
         self._clock = clock or SystemClock()
+        self.deriver: Deriver | None = None
+        """Makes derived tracks of the streams that begin from now on."""
         self._live: dict[str, LiveStream] = {}
         self._listeners: set[Mailbox[StreamEvent]] = set()
 
@@ -45,18 +48,26 @@ class Hub:
         check_stream_name(name)
         live = self._live.get(name)
         if live is None:
-            live = self._live[name] = LiveStream(name, config=self._config, clock=self._clock, emit=self._emit)
-        current = live.publication
-        if current is not None:
-            silence = self._clock.now() - current.last_frame
-            if self._config.second_publisher == "refuse" and silence < self._config.silent_after:
-                raise StreamBusyError(
-                    f"{name} is live already, published from {current.source.address} by {current.source.protocol}; "
-                    "stop that encoder first"
-                )
-            current.take_over("another publisher took the stream over")
+            live = self._live[name] = LiveStream(
+                name, config=self._config, clock=self._clock, emit=self._emit, deriver=self.deriver
+            )
+        self.check_free(name)
+        if live.publication is not None:
+            live.publication.take_over("another publisher took the stream over")
         _log.info("publishing", stream=name, protocol=source.protocol, address=source.address, agent=source.agent)
         return live.attach(source, on_taken)
+
+    def check_free(self, name: str) -> None:
+        """Raise what `publish` would raise now, for who can tell a publisher of it before there is media."""
+        live = self._live.get(name)
+        current = None if live is None else live.publication
+        if current is None or self._config.second_publisher != "refuse":
+            return
+        if self._clock.now() - current.last_frame < self._config.silent_after:
+            raise StreamBusyError(
+                f"{name} is live already, published from {current.source.address} by {current.source.protocol}; "
+                "stop that encoder first"
+            )
 
     def subscribe(self, name: str, *, tracks: frozenset[str] | None = None) -> Subscription:
         """Read a stream. Raises `StreamUnknownError` when nothing of that name is live."""

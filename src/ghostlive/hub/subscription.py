@@ -2,6 +2,8 @@
 
 A reader sees `Announced`, then frames of those tracks, beginning with a keyframe of the leading one; again
 `Announced` whenever tracks change or a publisher comes back; `Interrupted` when the publisher is lost; `Ended` last.
+`Offered` comes when what is offered changes in between. Frames of a derived track stand between its
+`Opened` and its `Closed`; an `Announced` closes all of them without saying so.
 A reader that falls behind loses whole groups, never memory, and finds a `Skipped` where they were. Control items are
 never lost.
 """
@@ -13,6 +15,7 @@ from dataclasses import dataclass
 from ghostlive.core.frame import Frame
 from ghostlive.core.timeline import Timeline
 from ghostlive.core.track import Track
+from ghostlive.hub.derived import Offer
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +29,30 @@ class Announced:
     epoch: int
     tracks: tuple[Track, ...]
     timeline: Timeline
+    offers: tuple[Offer, ...] = ()
+    """What can be had of these tracks on demand (`LiveStream.lease`), in the order to list it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """Another offer than `Announced` said, from now on."""
+
+    offers: tuple[Offer, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """Frames of this derived track follow, beginning with a keyframe; its configuration is known now."""
+
+    track: Track
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """No frame of this derived track follows until it is opened again."""
+
+    track: str
+    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +81,10 @@ class Ended:
     reason: str
 
 
-Item = Frame | Announced | Skipped | Interrupted | Ended
+Control = Announced | Offered | Opened | Closed | Interrupted | Ended
+"""What is never lost."""
+
+Item = Frame | Skipped | Control
 
 
 class Subscription:
@@ -113,7 +143,10 @@ class Subscription:
         self._on_close(self)
 
     def put_frame(self, frame: Frame, *, group_start: bool) -> None:
-        """Queue a frame, or skip to the next group when the reader is too far behind. Called by the hub."""
+        """Queue a frame, or skip to the next group when the reader is too far behind. Called by the hub.
+
+        `group_start` is whether a group of the source's leading track begins with it.
+        """
         if self._ended:
             return
         if self._skipping:
@@ -136,7 +169,7 @@ class Subscription:
         if self._waiter is not None:
             self._wake()
 
-    def put_control(self, item: Announced | Interrupted | Ended) -> None:
+    def put_control(self, item: Control) -> None:
         """Queue a control item; `Ended` is the last. Called by the hub."""
         if self._ended:
             return

@@ -3,6 +3,7 @@
 PackagerError
 ├── BadRequestError     400  the query breaks the HLS rules (RFC 8216bis §6.2.5.2)
 ├── NotFoundError       404  no such stream, session, track, segment or part
+├── GoneError           410  a rendition that is offered no longer
 └── NotReadyError       503  it should be there soon: ask again after `retry_after` seconds
 """
 
@@ -26,6 +27,12 @@ class NotFoundError(PackagerError):
     """Nothing is there, or no longer."""
 
     status = 404
+
+
+class GoneError(PackagerError):
+    """It was there, and the rest of the stream goes on without it."""
+
+    status = 410
 
 
 class NotReadyError(PackagerError):

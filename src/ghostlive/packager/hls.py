@@ -17,6 +17,9 @@ PARTS_LISTED = 3
 _SKIP_BOUNDARY = 6
 """Target durations before the end of a playlist that a delta update must list (§4.4.3.8)."""
 
+_AUDIO_ONLY = "Audio only"
+"""What players without words of their own show for the variant of sound alone."""
+
 _LEGACY_QUERY = "?_HLS_legacy=YES"
 
 
@@ -60,13 +63,21 @@ def media_playlist(
     return "".join(out)
 
 
-def multivariant_playlist(renditions: Sequence[Rendition], session: str, *, low_latency: bool = True) -> str:
-    """The playlist of all renditions (§4.4.6)."""
+def multivariant_playlist(
+    renditions: Sequence[Rendition], session: str, *, low_latency: bool = True, audio_only: bool = False
+) -> str:
+    """The playlist of all renditions (§4.4.6), or of the sound alone.
+
+    The first variant is what players begin with, so it is the source's. Where there is AAC, Opus is not listed: few HLS
+    players know it. The last variant is the sound alone.
+    """
     query = "" if low_latency else _LEGACY_QUERY
-    videos = [rendition for rendition in renditions if rendition.track.kind is TrackKind.VIDEO]
+    videos = [rendition for rendition in renditions if rendition.track.kind is TrackKind.VIDEO and not audio_only]
     audios = [rendition for rendition in renditions if rendition.track.kind is TrackKind.AUDIO]
+    usual = [rendition for rendition in audios if rendition.track.codec is Codec.AAC]
+    audios = usual or audios
     out = [f"#EXTM3U\n#EXT-X-VERSION:{9 if low_latency else 7}\n"]
-    if all(rendition.all_independent for rendition in renditions):
+    if all(rendition.all_independent for rendition in (*videos, *audios)):
         out.append("#EXT-X-INDEPENDENT-SEGMENTS\n")
     groups: dict[Codec, list[Rendition]] = {}
     for rendition in audios:
@@ -76,17 +87,18 @@ def multivariant_playlist(renditions: Sequence[Rendition], session: str, *, low_
     if grouped:
         for codec, members in groups.items():
             out.extend(
-                _audio_line(rendition, f"{session}/{rendition.id}/media.m3u8{query}", codec, first=index == 0)
+                _audio_line(rendition, f"{session}/{rendition.id}/media.m3u8{query}", codec, index)
                 for index, rendition in enumerate(members)
             )
-    choices: list[tuple[Codec | None, list[Rendition]]] = [*groups.items()] or [(None, [])]
+    for main in videos:
+        for group, members in groups.items() or [(None, [])]:
+            out.append(_variant_line(main, members, str(group or "")))
+            out.append(f"{session}/{main.id}/media.m3u8{query}\n")
     # Without video, a variant stands for its group's first member.
-    mains = videos or audios[:1]
-    for main in mains:
-        for group, members in choices:
-            lead = main if videos else members[0]
-            out.append(_variant_line(lead, members if videos else [], str(group) if grouped and group else ""))
-            out.append(f"{session}/{lead.id}/media.m3u8{query}\n")
+    for group, members in groups.items():
+        if not videos or usual:
+            out.append(_variant_line(members[0], [], str(group) if grouped else ""))
+            out.append(f"{session}/{members[0].id}/media.m3u8{query}\n")
     return "".join(out)
 
 
@@ -114,7 +126,7 @@ def _turn(before: Epoch | None, epoch: Epoch) -> str:
     An epoch in which the track was missing counts too, so that discontinuity sequences agree between renditions.
     """
     breaks = "#EXT-X-DISCONTINUITY\n" * (epoch.number - before.number) if before is not None else ""
-    return f'{breaks}#EXT-X-MAP:URI="init-{epoch.number}.mp4"\n'
+    return f'{breaks}#EXT-X-MAP:URI="{epoch.init_file}"\n'
 
 
 def _date_line(segment: Segment) -> str:
@@ -168,12 +180,13 @@ def _skippable(rendition: Rendition) -> int:
     return len(rendition.segments) - _count_until(rendition.segments, _SKIP_BOUNDARY * rendition.target_duration)
 
 
-def _audio_line(rendition: Rendition, uri: str, codec: Codec, *, first: bool) -> str:
+def _audio_line(rendition: Rendition, uri: str, codec: Codec, index: int) -> str:
     track = rendition.track
-    name = (track.title or track.language or f"Audio {rendition.id}").replace('"', "'").replace("\n", " ")
+    unnamed = f"Audio {index + 1}" if index else "Audio"
+    name = (track.title or track.language or unnamed).replace('"', "'").replace("\n", " ")
     language = f',LANGUAGE="{track.language}"' if track.language else ""
     channels = f',CHANNELS="{track.channels}"' if track.channels else ""
-    default = "YES" if first else "NO"
+    default = "NO" if index else "YES"
     return (
         f'#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID="{codec}",NAME="{name}"{language},DEFAULT={default},AUTOSELECT=YES'
         f'{channels},URI="{uri}"\n'
@@ -182,10 +195,10 @@ def _audio_line(rendition: Rendition, uri: str, codec: Codec, *, first: bool) ->
 
 def _variant_line(main: Rendition, group: Sequence[Rendition], name: str) -> str:
     track = main.track
-    peak, average = max(main.peak, 1), max(main.average, 1)
+    peak, average = main.bandwidth, max(main.average, 1)
     codecs = [track.codec_string]
     if group:
-        peak += max(member.peak for member in group)
+        peak += max(member.bandwidth for member in group)
         average += max(member.average for member in group)
         codecs.extend(dict.fromkeys(member.track.codec_string for member in group))
     out = [
@@ -199,4 +212,7 @@ def _variant_line(main: Rendition, group: Sequence[Rendition], name: str) -> str
         out.append(f"FRAME-RATE={float(track.frame_rate):.3f}")
     if name:
         out.append(f'AUDIO="{name}"')
+    own = track.title or _AUDIO_ONLY if track.kind is TrackKind.AUDIO else main.name
+    if title := own.replace('"', "'").replace("\n", " "):
+        out.append(f'NAME="{title}"')
     return ",".join(out) + "\n"

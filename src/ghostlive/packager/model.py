@@ -26,6 +26,13 @@ class Epoch:
     """Ticks that a segment may last at most, to be within the target duration when rounded."""
     part_target: int
     """Ticks that a part may last at most; the same for all epochs of a rendition, in seconds."""
+    run: int = 0
+    """Counts, within the epoch, the runs of a derived track whose initialization segments differ."""
+
+    @property
+    def init_file(self) -> str:
+        """The name of its initialization segment. The first one's can be told before there is one."""
+        return f"init-{self.number}.{self.run}.mp4" if self.run else f"init-{self.number}.mp4"
 
 
 @dataclass(slots=True, eq=False)
@@ -53,6 +60,8 @@ class Segment:
     complete: bool = False
     independent: bool = False
     gap: bool = False
+    filler: bytes = b""
+    """Of a gap: the fragment that says so."""
     size: int = 0
     frame: int = 0
     """What a frame of it lasts."""
@@ -98,4 +107,11 @@ class SegmentReady:
     segment: Segment
 
 
-PackagingEvent = PartReady | SegmentReady
+@dataclass(frozen=True, slots=True, eq=False)
+class RunReady:
+    """A derived track takes part in the current epoch from now on."""
+
+    epoch: Epoch
+
+
+PackagingEvent = PartReady | SegmentReady | RunReady

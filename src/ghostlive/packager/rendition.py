@@ -1,22 +1,37 @@
 """One track as viewers see it: the segments in its window, the one being made, and who waits for the next.
 
-A rendition outlives epochs: its track may change its codec configuration or come back after a reconnect.
+A rendition outlives epochs: its track may change its codec configuration or come back after a reconnect. One that is
+offered is listed before it has any segment, and has none again when it rests.
 """
 
 from collections import deque
 
-from ghostlive.core.track import Track, TrackKind
+from ghostlive.core.track import Track, TrackKind, picture_name
+from ghostlive.hub.derived import Offer
 from ghostlive.packager.model import Segment
-from ghostlive.packager.resource import ContentType, Resource
+from ghostlive.packager.resource import ContentType, Resource, Use
 from ghostlive.packager.signal import Signal
 
 
 class Rendition:
     """The window of one track."""
 
-    def __init__(self, track: Track, *, part_target: float, target_duration: int) -> None:
-        """The part target holds for its whole life; the target duration may be raised once."""
+    def __init__(
+        self, track: Track, *, part_target: float = 0.0, target_duration: int = 0, offer: Offer | None = None
+    ) -> None:
+        """The part target holds for its whole life; the target duration may be raised once. 0 until it has a part."""
         self.track = track
+        self.offer = offer
+        """What was promised of a derived track; None for a track of the source."""
+        self.rank = 0
+        """Its place among the offers."""
+        self.running = False
+        """Of an offered one: whether frames come."""
+        self.withdrawn = False
+        """It is offered no longer."""
+        self.failures = 0
+        """How often a run was given up while somebody watched."""
+        self.use = Use()
         self.part_target = part_target
         self.target_duration = target_duration
         self.segments: deque[Segment] = deque()
@@ -47,6 +62,16 @@ class Rendition:
         return self.track.id
 
     @property
+    def name(self) -> str:
+        """As people see it."""
+        track = self.track
+        if self.offer is not None and self.offer.track.title:
+            return self.offer.track.title
+        if track.kind is TrackKind.VIDEO and track.height:
+            return picture_name(track.width, track.height, track.frame_rate)
+        return track.title or track.id
+
+    @property
     def content_type(self) -> ContentType:
         """Of its segments."""
         return ContentType.VIDEO if self.track.kind is TrackKind.VIDEO else ContentType.AUDIO
@@ -58,8 +83,15 @@ class Rendition:
 
     @property
     def average(self) -> int:
-        """Bits per second over its whole life."""
-        return round(self._bytes * 8 / self._seconds) if self._seconds else 0
+        """Bits per second over its whole life, or as promised."""
+        if self._seconds:
+            return round(self._bytes * 8 / self._seconds)
+        return self.offer.bitrate if self.offer is not None else 0
+
+    @property
+    def bandwidth(self) -> int:
+        """Bits per second to list: of its largest segment so far, but never less than promised."""
+        return max(self.peak, self.average, self.offer.bitrate if self.offer is not None else 1)
 
     @property
     def last_part(self) -> tuple[int, int]:
@@ -80,19 +112,25 @@ class Rendition:
         """Whether every listed segment begins with a keyframe."""
         return not self._dependent
 
-    def begin(self, segment: Segment) -> None:
-        """Its first part is there."""
+    def begin(self, segment: Segment) -> list[Segment]:
+        """Its first part is there; returns the segments that are listed no longer since its number does not follow."""
+        dropped = self._drop_unless_next(segment)
         self.current = segment
         self.track = segment.epoch.track
+        return dropped
+
+    def drop_all(self) -> list[Segment]:
+        """List nothing any more; returns what was listed."""
+        dropped = list(self.segments)
+        self.segments.clear()
+        self.listed = 0.0
+        self._dependent = 0
+        self.current = None
+        return dropped
 
     def complete(self, segment: Segment) -> list[Segment]:
         """List a complete segment; returns those that are listed no longer since its number does not follow."""
-        dropped: list[Segment] = []
-        if self.segments and segment.msn != self.segments[-1].msn + 1:
-            dropped = list(self.segments)
-            self.segments.clear()
-            self.listed = 0.0
-            self._dependent = 0
+        dropped = self._drop_unless_next(segment)
         self.current = None
         self.next_msn = segment.msn + 1
         self.segments.append(segment)
@@ -112,6 +150,14 @@ class Rendition:
         self.listed -= segment.seconds
         self._dependent -= _depends(segment)
         return segment
+
+    def passed(self, msn: int) -> bool:
+        """Whether a segment that is not there will never come: it is before the first one, or over."""
+        first = self.segments[0] if self.segments else self.current
+        return first is not None and (msn < first.msn or (bool(self.segments) and msn < self.next_msn))
+
+    def _drop_unless_next(self, segment: Segment) -> list[Segment]:
+        return self.drop_all() if self.segments and segment.msn != self.segments[-1].msn + 1 else []
 
     def has(self, msn: int, part: int | None) -> bool:
         """Whether a playlist would answer a blocking request for this segment, or this part of it (§6.2.5.2)."""

@@ -26,6 +26,18 @@ REVALIDATE = "no-cache"
 """Live playlists: may be stored, must be asked for again with the ETag."""
 
 
+class Use:
+    """Whether anybody asked for anything of an offered rendition lately. Set at each request, cleared by who counts."""
+
+    __slots__ = ("seen", "waiting")
+
+    def __init__(self) -> None:
+        """Nobody did."""
+        self.seen = False
+        self.waiting = 0
+        """Requests that wait."""
+
+
 @dataclass(slots=True, eq=False)
 class Resource:
     """One answer. Exactly one of `body`, `file` and `growing` is the content."""
@@ -45,6 +57,8 @@ class Resource:
     heads: dict[str, bytes] = field(default_factory=dict)
     """For the web room: response heads that were serialized already."""
     compressible: bool = False
+    use: Use | None = None
+    """Of the offered rendition that it belongs to."""
     _gzip: bytes | None = None
 
     @classmethod

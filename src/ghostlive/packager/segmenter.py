@@ -9,6 +9,8 @@ keyframes where scenes change (x264's default) may send a short group first and 
 duration is raised, once, before the first longer segment is listed, although it should never change (RFC 8216bis
 §6.2.1): the alternatives are a segment that is longer than the playlist says, or one that begins without a keyframe, at
 which hls.js, dash.js and Shaka stall.
+
+Derived tracks (`derived_lane`) come and go within an epoch and decide nothing.
 """
 
 import itertools
@@ -24,7 +26,8 @@ from ghostlive.formats.fmp4 import init_segment
 from ghostlive.packager.boundary import BoundaryClock
 from ghostlive.packager.cadence import LATE_CUT, LONGEST_SEGMENT, fits, part_target, segment_limit, target_duration
 from ghostlive.packager.config import PackagerConfig
-from ghostlive.packager.model import Epoch, PackagingEvent
+from ghostlive.packager.derived_lane import Boundary, DerivedLane
+from ghostlive.packager.model import Epoch, PackagingEvent, RunReady
 from ghostlive.packager.track_packager import TrackPackager
 
 _PATIENCE = 2.0
@@ -38,6 +41,9 @@ _LEAST_PRELUDE = 0.5
 
 _MOST_PRELUDE = 32 * 1024 * 1024
 """Bytes of all tracks that the choice is made from, at the most."""
+
+_BOUNDARIES = 64
+"""Boundaries remembered, for derived tracks that begin in the past."""
 
 
 class _Lane:
@@ -75,29 +81,76 @@ class StreamSegmenter:
         self._others: tuple[_Lane, ...] = ()
         self._prelude: list[Frame] | None = []
         self._prelude_size = 0
+        self._hidden = ""
+        self._derived: dict[str, DerivedLane] = {}
+        self._boundaries: deque[Boundary] = deque(maxlen=_BOUNDARIES)
+        self._free: dict[str, int] = {}
+        """Of derived tracks: the first number that no segment of an earlier run has."""
+        self._runs: dict[str, list[bytes]] = {}
+        """Of derived tracks: the different configurations of this epoch."""
+
+    @property
+    def epoch(self) -> int:
+        """The number of the current epoch, or of the one that begins with the next frames."""
+        return self._epochs if self._lead is None else self._epochs - 1
 
     def part_target(self, track: str) -> float:
         """EXT-X-PART-INF's PART-TARGET of a track, in seconds; 0 until it is known."""
         return self._part_targets.get(track, 0.0)
 
-    def begin(self, tracks: Sequence[Track], timeline: Timeline) -> None:
-        """Frames of these tracks follow; the epoch before was finished. The tracks can all be packaged."""
+    def begin(self, tracks: Sequence[Track], timeline: Timeline, hidden: Track | None = None) -> None:
+        """Frames of these tracks follow; the epoch before was finished. The tracks can all be packaged.
+
+        `hidden` is one that cannot, and leads all the same: its segments have nothing in them but their times.
+        """
         self._tracks = tuple(tracks)
         self._timeline = timeline
-        self._leading = next(
+        self._leading = hidden or next(
             (track for track in tracks if track.kind is TrackKind.VIDEO), tracks[0] if tracks else None
         )
         self._inits = {track.id: init_segment(track) for track in tracks}
+        self._hidden = ""
+        if hidden is not None:
+            self._hidden = hidden.id
+            self._tracks = (hidden, *self._tracks)
+            self._inits[hidden.id] = b""
+        self._derived = {}
+        self._runs = {}
         self._lead = None
         self._lanes = {}
         self._others = ()
         self._prelude = []
         self._prelude_size = 0
 
+    def open(self, track: Track) -> list[PackagingEvent]:
+        """Frames of a derived track follow, from a keyframe on. Raises `MediaError` when it cannot be packaged."""
+        init = init_segment(track)
+        out = self.close(track.id)
+        lane = self._derived[track.id] = DerivedLane(track, init)
+        if self._lead is not None:
+            out.append(self._join(lane))
+        return out
+
+    def close(self, track: str) -> list[PackagingEvent]:
+        """No more frames of a derived track follow, for now."""
+        lane = self._derived.pop(track, None)
+        if lane is None:
+            return []
+        out = lane.flush()
+        packager = lane.packager
+        if packager is not None:
+            if packager.busy:
+                out.extend(packager.finish(packager.end))
+            self._free[track] = packager.msn
+        return out
+
     def push(self, frame: Frame) -> list[PackagingEvent] | None:
         """Take a frame; returns what it completed, None for nothing."""
         lane = self._lanes.get(frame.track)
         if lane is None:
+            derived = self._derived.get(frame.track)
+            if derived is not None:
+                return self._push_derived(derived, frame)
             return self._push_prelude(frame) if self._prelude is not None else None
         if lane is self._lead:
             return self._push_leading(lane, frame)
@@ -123,15 +176,22 @@ class StreamSegmenter:
                 out.extend(lane.packager.push(lane.waiting.popleft()) or ())
         end = max(lane.packager.end / lane.timescale for lane in self._lanes.values())
         self._stretch(boundary.length(int(end * lead.timescale)), lead.timescale)
-        for lane in self._lanes.values():
-            out.extend(lane.packager.expire(int(end * lane.timescale) + 1) or ())
-        if any(lane.packager.busy for lane in self._lanes.values()):
-            for lane in self._lanes.values():
-                out.extend(lane.packager.finish(int(end * lane.timescale)))
+        packagers = [lane.packager for lane in self._lanes.values()]
+        for derived in self._derived.values():
+            # What is under way of them still belongs to this epoch and will not be asked for.
+            out.extend(derived.flush())
+            if derived.packager is not None:
+                packagers.append(derived.packager)
+        for packager in packagers:
+            out.extend(packager.expire(int(end * packager.epoch.track.timescale) + 1) or ())
+        if any(packager.busy for packager in packagers):
+            for packager in packagers:
+                out.extend(packager.finish(int(end * packager.epoch.track.timescale)))
         self._msn = lead.packager.msn
         self._lead = None
         self._lanes = {}
         self._others = ()
+        self._derived = {}
         return out
 
     def _push_prelude(self, frame: Frame) -> list[PackagingEvent] | None:
@@ -162,7 +222,7 @@ class StreamSegmenter:
         if not self.target_duration:
             self._choose(leading, [frame for frame in prelude if frame.track == leading.id])
         self._open(leading, prelude[0].pts, prelude)
-        out: list[PackagingEvent] = []
+        out: list[PackagingEvent] = [self._join(lane) for lane in self._derived.values()]
         for frame in prelude:
             out.extend(self.push(frame) or ())
         return out
@@ -211,8 +271,56 @@ class StreamSegmenter:
             self._lanes[track.id] = _Lane(track, packager)
         self._lead = self._lanes[leading.id]
         self._others = tuple(lane for lane in self._lanes.values() if lane is not self._lead)
+        self._boundaries.clear()
+        self._boundaries.append(Boundary(self._msn, start))
+
+    def _join(self, lane: DerivedLane) -> RunReady:
+        """Give a derived track its place in the epoch."""
+        lead = self._lead
+        assert lead is not None
+        track = lane.track
+        usual = _expected(track)
+        if track.id not in self._part_targets:
+            self._part_targets[track.id] = (
+                self._part_target if fits(usual, self._part_target) else part_target([usual], self._config.part)
+            )
+        configs = self._runs.setdefault(track.id, [])
+        if track.config not in configs:
+            configs.append(track.config)
+        scale = track.timescale
+        epoch = Epoch(
+            lead.packager.epoch.number, track, self._timeline, lane.init, lead.packager.epoch.start_ns,
+            int((segment_limit(math.ceil(LONGEST_SEGMENT)) + LATE_CUT) * scale),
+            int(self._part_targets[track.id] * scale + 1e-6), configs.index(track.config),
+        )  # fmt: skip
+        lane.begin(
+            epoch,
+            self._boundaries,
+            scale=lead.timescale,
+            now=lead.packager.last,
+            usual=int(usual * scale),
+            first_msn=self._free.get(track.id, 0),
+            first_config=configs[0],
+        )
+        return RunReady(epoch)
+
+    def _push_derived(self, lane: DerivedLane, frame: Frame) -> list[PackagingEvent] | None:
+        lane.push(frame)
+        lead = self._lead
+        if lead is None:
+            self._prelude_size += len(frame.payload)
+            return None
+        lane.heard = lead.packager.last
+        out = lane.release(lead.packager.last)
+        if lane.track.kind is TrackKind.AUDIO:
+            events = self._overtake(frame.dts / lane.track.timescale)
+            if events:
+                out = [*(out or ()), *events]
+        return out
 
     def _push_leading(self, lane: _Lane, frame: Frame) -> list[PackagingEvent] | None:
+        if self._hidden:
+            frame = Frame(frame.track, frame.dts, frame.pts, frame.keyframe, b"")
         packager = lane.packager
         boundary = self._boundary
         assert boundary is not None
@@ -227,6 +335,10 @@ class StreamSegmenter:
         out = packager.push(frame)
         for other in self._others:
             released = self._release(other, frame.dts * other.timescale // lane.timescale)
+            if released:
+                out = [*(out or ()), *released]
+        for derived in self._derived.values():
+            released = derived.release(time) or derived.expire(time)
             if released:
                 out = [*(out or ()), *released]
         return out
@@ -259,6 +371,8 @@ class StreamSegmenter:
         out = lead.packager.expire(now) or []
         for other in self._others:
             out.extend(self._release(other, int((time - _PATIENCE) * other.timescale)) or ())
+        for derived in self._derived.values():
+            out.extend(derived.release(now) or ())
         return out
 
     def _bridge(self, time: int) -> None:
@@ -290,6 +404,10 @@ class StreamSegmenter:
                 # Renditions share their keyframes, but for the rounding of timestamps.
                 own -= lane.packager.usual // 2
             lane.packager.cut(own)
+        boundary = Boundary(self._boundaries[-1].msn + 1, time)
+        self._boundaries.append(boundary)
+        for derived in self._derived.values():
+            derived.cut(boundary)
 
 
 def _durations(frames: Sequence[Frame], timescale: int) -> list[float]:

@@ -70,8 +70,14 @@ class Packager:
             await asyncio.to_thread(self._store.stop)
 
     def ready(self, path: str | bytes) -> Resource | None:
-        """The resource at this full path (`/app/…`, no query), if it can be sent at once. A dictionary look-up."""
-        return self._ready.get(path if isinstance(path, str) else path.decode("latin-1"))
+        """The resource at this full path (`/app/…`, no query), if it can be sent at once. A dictionary look-up.
+
+        It counts as a use of the rendition.
+        """
+        resource = self._ready.get(path if isinstance(path, str) else path.decode("latin-1"))
+        if resource is not None and resource.use is not None:
+            resource.use.seen = True
+        return resource
 
     async def resource(self, stream: str, rest: str, query: Mapping[str, str]) -> Resource:
         """The resource at `/app/{stream}/{rest}?{query}`; waits where HLS says so, and for a stream's first segment.
@@ -122,7 +128,13 @@ class Packager:
         except StreamUnknownError:
             return
         stream = PackagedStream(
-            name, live.session, config=self._config, clock=self._clock, store=self._store, ready=self._ready
+            name,
+            live.session,
+            config=self._config,
+            clock=self._clock,
+            store=self._store,
+            ready=self._ready,
+            lease=live.lease,
         )
         answers = Answers(stream, clock=self._clock, ready=self._ready)
         self._streams[live.session] = stream

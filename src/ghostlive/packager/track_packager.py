@@ -9,7 +9,7 @@ from collections import deque
 
 from ghostlive.core.frame import Frame
 from ghostlive.core.track import TrackKind
-from ghostlive.formats.fmp4 import NON_SYNC, SYNC, media_fragment
+from ghostlive.formats.fmp4 import NON_SYNC, SYNC, empty_fragment, media_fragment
 from ghostlive.packager.cadence import LATE_CUT, SHORTEST_PART
 from ghostlive.packager.model import Epoch, PackagingEvent, Part, PartReady, Segment, SegmentReady
 
@@ -28,6 +28,7 @@ class TrackPackager:
         """The number of the segment being made."""
         self.usual = usual
         """What a frame lasts, as measured last."""
+        self._before = usual
         self._start = start
         self._boundaries: deque[int] = deque()
         self.delay = 0
@@ -63,7 +64,7 @@ class TrackPackager:
         length = dts - frames[0].dts
         usual = dts - last
         if usual <= self._longest:
-            self.usual = usual
+            self._before, self.usual = self.usual, usual
         else:
             usual = self.usual  # A hole says nothing about the frames that follow.
         if length + usual <= self._longest:
@@ -99,17 +100,26 @@ class TrackPackager:
         return bool(self._frames) or self._segment is not None
 
     @property
+    def start(self) -> int:
+        """Where the segment being made begins."""
+        return self._start
+
+    @property
     def last(self) -> int:
         """When its last frame is shown; before the segment being made, when that has none."""
         return self._frames[-1].dts + self.delay if self._frames else self._start - 1
 
     @property
     def end(self) -> int:
-        """Where its frames end. What the last one lasts is a guess, within what a segment may last."""
+        """Where its frames end. What the last one lasts is a guess, within what a segment may last.
+
+        Too little is better than too much, which would reach into what another epoch begins with: of a picture that
+        stutters, the shorter of the last two durations.
+        """
         if not self._frames:
             return self._start
         last = self._frames[-1].dts + self.delay
-        return max(last + 1, min(last + self.usual, self._start + self.epoch.segment_limit))
+        return max(last + 1, min(last + min(self.usual, self._before), self._start + self.epoch.segment_limit))
 
     def finish(self, end: int) -> list[PackagingEvent]:
         """No frame follows: end the segment being made, with its frames or, without any, at `end`."""
@@ -210,6 +220,9 @@ class TrackPackager:
             segment = Segment(self.msn, self.epoch, self._start, gap=True)
         if segment is not None:
             segment.duration = end - segment.start
+            if segment.gap:
+                self._sequence += 1
+                segment.filler = empty_fragment(self._sequence, segment.start - self.delay, segment.duration)
             segment.complete = True
             out.append(SegmentReady(segment))
         self._segment = None

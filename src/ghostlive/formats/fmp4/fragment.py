@@ -22,6 +22,9 @@ _TRUN_OFFSETS = 0x800
 _HEADER = struct.Struct(">I4s I4sII I4s I4sIIII I4sIQ I4sIIi")
 _HEADER_SIZE = _HEADER.size
 _MDAT = struct.Struct(">I4s")
+# moof, mfhd, traf, tfhd with the default duration, tfdt version 1, mdat
+_EMPTY = struct.Struct(">I4s I4sII I4s I4sIII I4sIQ I4s")
+_DURATION_IS_EMPTY = 0x01_0000
 _TFHD_FLAGS = _BASE_IS_MOOF | 0x08 | 0x20
 _TRUN_VERSION_1 = 1 << 24
 
@@ -75,3 +78,19 @@ def media_fragment(
         20 + entries, b"trun", _TRUN_VERSION_1 | trun_flags, count, moof_size + 8,
     )  # fmt: skip
     return b"".join((header, struct.pack(f">{len(table)}I", *table), _MDAT.pack(8 + sum(sizes), b"mdat"), *payloads))
+
+
+def empty_fragment(sequence: int, decode_time: int, duration: int) -> bytes:
+    """A fragment that says that the track has no samples from `decode_time` on, for `duration` ticks.
+
+    The flag duration-is-empty of §8.8.7.
+    """
+    size = _EMPTY.size - 8
+    return _EMPTY.pack(
+        size, b"moof",
+        16, b"mfhd", 0, sequence,
+        size - 24, b"traf",
+        20, b"tfhd", _BASE_IS_MOOF | _DURATION_IS_EMPTY | 0x08, 1, min(duration, 0xFFFF_FFFF),
+        20, b"tfdt", 1 << 24, decode_time,
+        8, b"mdat",
+    )  # fmt: skip

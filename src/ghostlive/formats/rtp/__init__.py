@@ -1,0 +1,1 @@
+"""RTP (RFC 3550): packets and what they carry."""
