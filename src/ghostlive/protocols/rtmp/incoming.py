@@ -38,7 +38,8 @@ _USUAL_RATES: Final = (
     *(Fraction(rate * 1000, 1001) for rate in (24, 30, 60, 120)),
 )
 
-_NO_CONFIG_NEEDED: Final = frozenset({Codec.MP3, Codec.AC3, Codec.EAC3})
+_NO_CONFIG_NEEDED: Final = frozenset({Codec.MP3, Codec.AC3, Codec.EAC3, Codec.PCMA, Codec.PCMU})
+_G711: Final = frozenset({Codec.PCMA, Codec.PCMU})
 
 
 class VideoInput:
@@ -228,7 +229,9 @@ class AudioInput:
             if self.codec not in _NO_CONFIG_NEEDED:
                 self.unusable += 1
                 return None
-            facts = describe_audio(self.codec, b"", data)
+            # The tag alone says how many channels G.711 has.
+            config = bytes([packet.channels]) if self.codec in _G711 else b""
+            facts = describe_audio(self.codec, config, data)
             self._use(facts)
         rate = facts.sample_rate
         wire = (time + self._skew_ms) * rate // 1000 + packet.nanoseconds * rate // 1_000_000_000

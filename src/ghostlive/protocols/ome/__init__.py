@@ -1,0 +1,1 @@
+"""OvenMediaEngine's signalling over WebSocket, as OvenPlayer and OvenLiveKit speak it."""

@@ -1,0 +1,1 @@
+"""Publishers: from RTP packets to frames of a publication."""

@@ -1,0 +1,1 @@
+"""WHEP (draft-ietf-wish-whep): playing with WebRTC over HTTP."""

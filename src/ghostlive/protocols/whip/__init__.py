@@ -1,0 +1,1 @@
+"""WHIP (RFC 9725): publishing with WebRTC over HTTP."""
