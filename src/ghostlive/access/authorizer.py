@@ -1,21 +1,28 @@
-"""The one place that says who may publish and play, with one log line for each decision.
+"""The one place that says who may do what, with one log line for each decision about a publisher.
 
 Publishing asks the database each time, so a key that another process revokes is refused at once. That a stream exists
 is remembered for half a second, since every playlist of every viewer asks.
 """
+
+from collections.abc import Callable
+from typing import Final
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
 
 from ghostlive.access.decision import AccessRequest, Action, Decision, Verdict
 from ghostlive.access.keys import hash_secret
+from ghostlive.access.limits import Seldom
 from ghostlive.core.clock import Clock, SystemClock
 from ghostlive.db.streams import StreamRepository
+from ghostlive.db.users import Role
 
 _log = structlog.get_logger("access")
 
+BANNED: Final = "You were banned from watching this stream."
 _REMEMBER = 0.5  # seconds
 _REMEMBER_NAMES = 4096  # strangers choose the names they ask for
+_REFUSAL_EVERY = 1.0  # seconds
 
 
 class Authorizer:
@@ -26,24 +33,48 @@ class Authorizer:
         self._streams = streams
         self._clock = clock or SystemClock()
         self._known: dict[str, tuple[float, bool]] = {}
+        self._refusals: dict[tuple[Action, Verdict], Seldom] = {}
+        self.banned: Callable[[str, str, str | None], bool] = lambda _stream, _address, _browser: False
+        """Whether somebody was banned from watching: stream, address, and the cookie of `access.browser`. The chat,
+        which knows, is made later."""
 
     async def decide(self, request: AccessRequest) -> Decision:
         """Answer `request`. Never raises because of what is in it."""
         match request.action:
             case Action.PUBLISH:
                 decision = await self._publish(request)
-            case Action.PLAY:
+            case Action.PLAY | Action.CHAT:
                 decision = await self._play(request)
+            case Action.MODERATE | Action.MANAGE | Action.CREATE:
+                decision = await self._staff(request)
+        self._tell(request, decision)
+        return decision
+
+    def _tell(self, request: AccessRequest, decision: Decision) -> None:
         # Viewers come by the thousand and one by one mean little; publishers and refusals are what one looks for.
-        log = _log.debug if request.action is Action.PLAY and decision.allowed else _log.info
+        log = _log.info
+        more: dict[str, int | str] = {}
+        if request.action is not Action.PUBLISH:
+            if decision.allowed:
+                log = _log.debug
+            elif (unsaid := self._seldom(request.action, decision.verdict).due()) is None:
+                return
+            elif unsaid:
+                more = {"unsaid": unsaid}
+        if request.user is not None:
+            more["user"] = request.user.name
         log(
             request.action.value,
             verdict=decision.verdict.value,
             stream=decision.stream or request.stream,
             protocol=request.protocol,
             address=request.address,
+            **more,
         )
-        return decision
+
+    def _seldom(self, action: Action, verdict: Verdict) -> Seldom:
+        """Being refused costs a viewer nothing, so that they could fill the log; one kind must not hide another."""
+        return self._refusals.setdefault((action, verdict), Seldom(self._clock, every=_REFUSAL_EVERY))
 
     async def _publish(self, request: AccessRequest) -> Decision:
         if not request.key:
@@ -78,8 +109,34 @@ class Authorizer:
 
     async def _play(self, request: AccessRequest) -> Decision:
         if request.stream is not None and await self._exists(request.stream):
+            if request.action is Action.PLAY and self.banned(request.stream, request.address, request.browser):
+                return Decision(Verdict.BANNED, reason=BANNED)
             return Decision(Verdict.ALLOWED, request.stream)
         return Decision(Verdict.STREAM_UNKNOWN, reason="There is no stream of that name.")
+
+    async def _staff(self, request: AccessRequest) -> Decision:
+        user = request.user
+        if user is None:
+            return Decision(Verdict.SIGN_IN_NEEDED, reason="Sign in first.")
+        owner_id = None
+        if request.action is not Action.CREATE:
+            record = await self._streams.get(request.stream or "")
+            if record is None:
+                return Decision(Verdict.STREAM_UNKNOWN, reason="There is no stream of that name.")
+            owner_id = record.owner_id
+        match user.role:
+            case Role.OWNER | Role.ADMIN:
+                allowed = True
+            case Role.STREAMER:
+                allowed = request.action is Action.CREATE or owner_id == user.id
+            case Role.MODERATOR:
+                allowed = request.action is Action.MODERATE
+        if not allowed:
+            return Decision(
+                Verdict.ROLE_TOO_LOW,
+                reason="Your account may not do that. Ask the owner of this server for the right to.",
+            )
+        return Decision(Verdict.ALLOWED, request.stream)
 
     async def _exists(self, name: str) -> bool:
         now = self._clock.now()

@@ -13,4 +13,5 @@ class DatabaseConfig:
         "",
         "Address of the database: empty for SQLite in the data directory, or `postgresql://user:password@host/name` "
         "(needs `pip install 'ghostlive[postgresql]'`).",
+        secret=True,
     )

@@ -5,13 +5,16 @@ one writer and other processes (`ghostlive stream add` beside a running server) 
 """
 
 import asyncio
+import contextlib
 import importlib.util
 import sqlite3
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import aiosqlite
 from sqlalchemy import URL, Connection, event, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
@@ -37,6 +40,9 @@ class Database:
         self.url = database_url(config, data_dir)
         self.engine = create_engine(self.url)
         self._writing = self.engine.execution_options(sqlite_begin="IMMEDIATE")
+        self._reading = self.engine
+        if self.url.get_backend_name() != "sqlite":
+            self._reading = self.engine.execution_options(isolation_level="REPEATABLE READ")
 
     async def start(self, *, upgrade: bool = True) -> None:
         """Open it, made and migrated when that is due; without `upgrade` its schema is taken as it is.
@@ -77,8 +83,8 @@ class Database:
         await self.stop()
 
     def read(self) -> AbstractAsyncContextManager[AsyncConnection]:
-        """A connection for queries."""
-        return self.engine.connect()
+        """A connection for queries, all of which see what there was at the first one."""
+        return self._reading.connect()
 
     def write(self) -> AbstractAsyncContextManager[AsyncConnection]:
         """A transaction that waits for other writers at its begin, and commits when its block ends well."""
@@ -112,14 +118,16 @@ def create_engine(url: URL, *, migrating: bool = False) -> AsyncEngine:
     """An engine for `url`; nothing is opened before its first use.
 
     Migrations copy and drop tables, so they run without foreign keys (a dropped table would take its children along).
+    Parameters stay out of the texts of errors: there are hashes of keys, tokens and passwords among them.
     """
     if url.get_backend_name() != "sqlite":
-        return create_async_engine(url, pool_size=5, pool_pre_ping=True)
-    engine = create_async_engine(url, pool_size=3)
+        return create_async_engine(url, pool_size=5, pool_pre_ping=True, hide_parameters=True)
+    engine = create_async_engine(url, pool_size=3, hide_parameters=True, async_creator=partial(_open, url))
     pragmas = [
         f"busy_timeout = {_PATIENCE_MS if migrating else _BUSY_TIMEOUT_MS}",
         "journal_mode = WAL",
-        "synchronous = NORMAL",
+        # NORMAL would survive a kill, but lose at a power failure what was acknowledged.
+        "synchronous = FULL",
         f"foreign_keys = {'OFF' if migrating else 'ON'}",
     ]
 
@@ -139,9 +147,29 @@ def create_engine(url: URL, *, migrating: bool = False) -> AsyncEngine:
     return engine
 
 
+async def _open(url: URL) -> aiosqlite.Connection:
+    """A connection to SQLite. Who is cancelled meanwhile leaves none open behind them."""
+    arguments, options = url.get_dialect()().create_connect_args(url)
+    connection = aiosqlite.connect(*arguments, **options)
+    connection._thread.daemon = True  # as SQLAlchemy does: one that is not closed shall not keep the process
+    opening = asyncio.ensure_future(connection)
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await asyncio.wait([opening])
+        if not opening.cancelled() and opening.exception() is None:
+            await connection.close()
+        raise
+
+
 def _make_directory(url: URL) -> None:
+    """The directory, and in it a file that is not for everybody's eyes: SQLite makes its others like it."""
     assert url.database is not None
-    Path(url.database).parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    file = Path(url.database)
+    file.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):  # of which SQLite says more
+        if not file.exists():
+            file.touch(mode=0o640)
 
 
 def _explain(url: URL, error: Exception) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from ghostlive.db import bantables, matrixtables, moderationtables  # noqa: F401 - so that its tables are in `metadata`
 from ghostlive.db.asyncengine import AsyncConnection, AsyncEngine
 from ghostlive.db.errors import DatabaseUnusableError, NewerDatabaseError
 from ghostlive.db.tables import metadata

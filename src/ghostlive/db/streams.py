@@ -1,13 +1,13 @@
 """Streams and their keys. A key is stored as its hash only; `access.keys` makes and hashes them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, RowMapping, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from ghostlive.core.stream import check_stream_name
+from ghostlive.core.stream import can_name_stream, check_stream_name
 from ghostlive.db.asyncengine import AsyncConnection
 from ghostlive.db.engine import Database
 from ghostlive.db.errors import AlreadyExistsError, NotFoundError
@@ -23,6 +23,10 @@ class StreamRecord:
     title: str
     description: str
     created_at: datetime
+    owner_id: int | None = None
+    """The user whose stream it is; None for one that the command made."""
+    ladder: str | None = None
+    """Its own renditions, as `transcode.ladders` writes them; None when it has the server's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +76,40 @@ class StreamRepository:
         """`database` is open while the repository is used."""
         self._database = database
 
-    async def list(self) -> list[StreamRecord]:
-        """All streams, by name."""
+    async def list(self, *, owner_id: int | None = None) -> list[StreamRecord]:
+        """All streams, or those of one owner, by name."""
+        query = select(streams).order_by(streams.c.name)
+        if owner_id is not None:
+            query = query.where(streams.c.owner_id == owner_id)
         async with self._database.read() as connection:
-            rows = await connection.execute(select(streams).order_by(streams.c.name))
-            return [_stream(row) for row in rows.mappings()]
+            return [_stream(row) for row in (await connection.execute(query)).mappings()]
 
     async def get(self, name: str) -> StreamRecord | None:
-        """The stream of that name."""
+        """The stream of that name. Strangers ask for any text, also such as no database takes (PostgreSQL: NUL)."""
+        if not can_name_stream(name):
+            return None
         async with self._database.read() as connection:
             row = (await connection.execute(select(streams).where(streams.c.name == name))).mappings().first()
         return None if row is None else _stream(row)
 
     async def add(
-        self, name: str, *, title: str = "", description: str = "", key: NewKey | None = None
+        self,
+        name: str,
+        *,
+        title: str = "",
+        description: str = "",
+        key: NewKey | None = None,
+        owner_id: int | None = None,
     ) -> StreamRecord:
         """Store a stream and its first key, both or neither. Raises `AlreadyExistsError`."""
         check_stream_name(name)
-        values = {"name": name, "title": title, "description": description, "created_at": datetime.now(UTC)}
+        values = {
+            "name": name,
+            "title": title,
+            "description": description,
+            "created_at": datetime.now(UTC),
+            "owner_id": owner_id,
+        }
         try:
             async with self._database.write() as connection:
                 row = (await connection.execute(insert(streams).values(values).returning(*streams.c))).mappings().one()
@@ -107,6 +127,15 @@ class StreamRepository:
         async with self._database.write() as connection:
             if changes:
                 await connection.execute(update(streams).where(streams.c.name == name).values(changes))
+            row = (await connection.execute(select(streams).where(streams.c.name == name))).mappings().first()
+        if row is None:
+            raise _no_stream(name)
+        return _stream(row)
+
+    async def set_ladder(self, name: str, ladder: str | None) -> StreamRecord:
+        """Give a stream its own renditions, or with None the server's. Raises `NotFoundError`."""
+        async with self._database.write() as connection:
+            await connection.execute(update(streams).where(streams.c.name == name).values(ladder=ladder))
             row = (await connection.execute(select(streams).where(streams.c.name == name))).mappings().first()
         if row is None:
             raise _no_stream(name)
@@ -141,14 +170,19 @@ class StreamRepository:
             await connection.execute(update(stream_keys).where(active).values(revoked_at=datetime.now(UTC)))
             return await _insert_key(connection, stream_id, key)
 
-    async def revoke_key(self, key_id: int) -> KeyRecord:
-        """Make a key useless from now on; revoking twice keeps the first date. Raises `NotFoundError`."""
+    async def revoke_key(self, key_id: int, *, stream: str | None = None) -> KeyRecord:
+        """Make a key useless from now on; revoking twice keeps the first date.
+
+        Raises `NotFoundError` when there is no such key, or it is not one of `stream`.
+        """
         async with self._database.write() as connection:
-            active = (stream_keys.c.id == key_id) & stream_keys.c.revoked_at.is_(None)
-            await connection.execute(update(stream_keys).where(active).values(revoked_at=datetime.now(UTC)))
             row = await _key(connection, stream_keys.c.id == key_id)
-        if row is None:
-            raise NotFoundError(f"there is no key number {key_id}; `ghostlive key list` shows all")
+            if row is None or stream not in (None, row.stream):
+                raise NotFoundError(f"there is no key number {key_id}; `ghostlive key list` shows all")
+            if row.active:
+                row = replace(row, revoked_at=datetime.now(UTC))
+                this = stream_keys.c.id == key_id
+                await connection.execute(update(stream_keys).where(this).values(revoked_at=row.revoked_at))
         return row
 
     async def find_key(self, key_hash: str) -> KeyRecord | None:
