@@ -1,0 +1,1 @@
+"""The chat of each stream: who may say what, where it is stored, and how it reaches everybody."""

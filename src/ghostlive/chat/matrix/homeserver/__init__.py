@@ -1,0 +1,1 @@
+"""The managed homeserver: Synapse as a child of ours, with its settings, its secrets and its supervision."""

@@ -1,0 +1,119 @@
+"""The content of a message event to what pages show of it: text, HTML, media (Client-Server API, "Instant messaging").
+
+Anybody on any homeserver may write anything into it. No IO.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from ghostlive.chat.gateway.session import fold_lines
+from ghostlive.chat.matrix import events as types
+from ghostlive.chat.matrix.events import RoomEvent, mapping, text
+from ghostlive.chat.matrix.media import path_of, picture_of, record_of
+from ghostlive.chat.matrix.sanitize import clean_html
+from ghostlive.chat.message import Kind
+from ghostlive.core.text import clean_text
+from ghostlive.db.chat import MediaRecord
+
+_UNREADABLE: Final = "This message is encrypted, so it can only be read in a Matrix client."
+_FILES: Final = frozenset(("m.file", "m.audio", "m.video"))
+_KINDS: Final = {"m.notice": Kind.NOTICE, "m.emote": Kind.EMOTE, "m.image": Kind.IMAGE}
+_MOST_PICTURES: Final = 40
+_MOST_HTML: Final = 16
+"""How much longer than the longest text HTML may be, with all its tags."""
+
+
+class Said:
+    """What somebody said, as pages get it."""
+
+    __slots__ = ("files", "html", "kind", "media", "text")
+
+    def __init__(
+        self,
+        kind: Kind,
+        text: str,
+        html: str | None = None,
+        media: Mapping[str, Any] | None = None,
+        files: Sequence[MediaRecord] = (),
+    ) -> None:
+        """See `chat.message.More`; `files` are what `html` and `media` need."""
+        self.kind = kind
+        self.text = text
+        self.html = html
+        self.media = media
+        self.files = files
+
+
+def read_said(event: RoomEvent, content: Mapping[str, Any], length: int) -> Said | None:
+    """What `content` says, which is the event's or the new one of an edit, in at most `length` characters.
+
+    None when there is nothing to show.
+    """
+    if event.type == types.ENCRYPTED or mapping(content, "file"):
+        return Said(Kind.UNREADABLE, _UNREADABLE)
+    kind = _KINDS.get(text(content, "msgtype"), Kind.TEXT)
+    body = text(content, "body")
+    if event.type == types.STICKER or kind is Kind.IMAGE:
+        kind = Kind.STICKER if event.type == types.STICKER else Kind.IMAGE
+        picture = picture_of(content)
+        # With a file name there may be words beside it (Client-Server API, "Media captions").
+        caption = text(content, "filename") not in ("", body)
+        if picture is not None:
+            media, record = picture
+            words = _text(body, length) or media["alt"] or "🖼"
+            html = None
+            files = [record]
+            if caption:
+                html, more = _html(content, words, length)
+                files += more
+            return Said(kind, words, html, media, files)
+        kind = Kind.TEXT
+        body = body or "🖼"
+    if text(content, "msgtype") in _FILES:
+        body = f"📎 {body}"
+    if mapping(event.relates_to, "m.in_reply_to"):
+        body = strip_fallback(body)
+    words = _text(body, length)
+    if not words:
+        return None
+    html, files = _html(content, words, length)
+    return Said(kind, words, html, None, files)
+
+
+def strip_fallback(body: str) -> str:
+    """A reply without the quote that older clients put before it ("Fallbacks for rich replies")."""
+    if not body.startswith("> "):
+        return body
+    lines = body.split("\n")
+    at = 0
+    while at < len(lines) and (lines[at].startswith("> ") or lines[at] == ">"):
+        at += 1
+    if at < len(lines) and not lines[at].strip():
+        at += 1
+    return "\n".join(lines[at:]) or body
+
+
+def _text(body: str, length: int) -> str:
+    words = clean_text(body[: 8 * length])
+    if len(words) > length:
+        words = clean_text(words, length - 1) + "…"
+    return fold_lines(words)
+
+
+def _html(content: Mapping[str, Any], words: str, length: int) -> tuple[str | None, list[MediaRecord]]:
+    formatted = text(content, "formatted_body")
+    if not formatted or text(content, "format") != "org.matrix.custom.html" or words.endswith("…"):
+        return None, []
+    files: list[MediaRecord] = []
+
+    def proxy(mxc: str) -> str | None:
+        record = record_of(mxc)
+        if record is None or len(files) >= _MOST_PICTURES:
+            return None
+        files.append(record)
+        return path_of(record)
+
+    html = clean_html(formatted, proxy)
+    if html is not None and len(html) > _MOST_HTML * length:
+        return None, []
+    return html, files
