@@ -8,11 +8,12 @@ from pathlib import Path
 import structlog
 import uvloop
 from rich.console import Console
+from rich.markup import escape
 
 from ghostlive.access.keys import add_key
 from ghostlive.app.composition import Application
 from ghostlive.app.config import Config
-from ghostlive.app.server import serve
+from ghostlive.app.server import page_url, public_host, serve, setup_url
 
 _log = structlog.get_logger("demo")
 
@@ -78,14 +79,38 @@ async def _stop_on_enter(process: Process) -> None:
 
 
 def _explain(application: Application, key: str, process: Process) -> None:
-    host = application.config.server.public_host
-    page = f"http://{host}:{application.http.port}"
-    address = f"rtmp://{host}:{application.config.rtmp.port}/app"
+    page = escape(page_url(application))
+    address = escape(f"rtmp://{public_host(application)}:{application.config.rtmp.port}/app")
     how = "press Enter" if sys.stdin.isatty() else f"run: kill {process.pid}"
     Console(soft_wrap=True, highlight=False).print(
         f"\n  Ghost Live is running. Open [bold]{page}/{STREAM}[/bold] (all streams: {page}/)\n\n"
         f"  To broadcast yourself, stop the test picture ({how}), then in OBS under Settings, Stream, Custom:\n"
         f"    Server      [bold]{address}[/bold]\n"
         f"    Stream key  [bold]{key}[/bold]\n\n"
+        f"{_studio(application)}"
+        f"{_matrix(application)}"
         f"  Ctrl+C stops everything.\n"
+    )
+
+
+def _matrix(application: Application) -> str:
+    """How to come in by a Matrix client. Its name is known once the homeserver has been prepared."""
+    if application.matrix.mode != "managed":
+        return ""
+    name = f"#live_{STREAM}:{public_host(application)}"
+    account = f"ghostlive matrix admin NAME --data {application.data}"
+    return (
+        f"  The chat is a Matrix room too: [bold]{escape(name)}[/bold] (homeserver {escape(page_url(application))}).\n"
+        f"  For an account there: [bold]{escape(account)}[/bold]\n\n"
+    )
+
+
+def _studio(application: Application) -> str:
+    studio = escape(f"{page_url(application)}/studio")
+    if (link := setup_url(application)) is None:
+        return f"  Your streams, keys and what your encoder sends: [bold]{studio}[/bold]\n\n"
+    return (
+        f"  Make your own account with this link; it works once, within an hour:\n"
+        f"    [bold]{escape(link)}[/bold]\n"
+        f"  From then on your streams, keys and what your encoder sends are at {studio}\n\n"
     )

@@ -4,61 +4,55 @@ It changes nothing: no directory is made, no database migrated.
 """
 
 import asyncio
-import json
 import os
 import shutil
 import socket
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from enum import StrEnum
 from importlib import resources
 from pathlib import Path
 
 from cryptography import x509
 
 from ghostlive.app.config import Config
+from ghostlive.app.findings import Check, State
+from ghostlive.app.matrixcheck import examine_matrix
 from ghostlive.app.ports import describe_port_owner
 from ghostlive.core.errors import GhostliveError
 from ghostlive.db.engine import Database, database_url
 from ghostlive.db.migrate import HEAD, REVISIONS
+from ghostlive.protocols.webrtc.addresses import PublicAddress, interface_addresses
+from ghostlive.protocols.webrtc.fanout.choose import make_kernel
+from ghostlive.protocols.webrtc.turn import TurnServers
+from ghostlive.transcode.probe import ENCODERS, EncoderProbe, Prober, probe_encoders
+
+__all__ = ["Check", "State", "examine"]
 
 _LOW_DISK = 5 * 1024**3
 _NO_DISK = 200 * 1024**2
 _RENEW_DAYS = 14
-_ENCODERS = ("libx264", "aac", "libopus")
-_ASK_ENCODERS = (
-    "import av, json; from av.codec import codecs_available as names; "
-    f"print(json.dumps({{'av': av.__version__, 'names': sorted(n for n in names if n in {_ENCODERS!r})}}))"
-)
 
 
-class State(StrEnum):
-    """How bad it is."""
-
-    OK = "ok"
-    NOTE = "note"
-    """It works, and somebody may want to know."""
-    WRONG = "wrong"
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One finding."""
-
-    name: str
-    state: State
-    detail: str
-
-
-async def examine(config: Config, data_dir: Path) -> list[Check]:
-    """Every check, in the order in which one would repair things."""
+async def examine(config: Config, data_dir: Path, *, probe: Prober = probe_encoders) -> list[Check]:
+    """Every check, in the order in which one would repair things. `probe` tries encoders."""
     return [
         _python(),
-        *await asyncio.to_thread(lambda: [*_ports(config), _directory(data_dir), _certificate(config), _pages()]),
+        *await asyncio.to_thread(lambda: _files_and_sockets(config, data_dir)),
         await _database(config, data_dir),
-        await _encoders(),
+        *await examine_matrix(config, data_dir),
+        *await _encoders(config, probe),
+    ]
+
+
+def _files_and_sockets(config: Config, data_dir: Path) -> list[Check]:
+    return [
+        *_ports(config),
+        _addresses(config),
+        *_fanout(config),
+        _directory(data_dir),
+        _certificate(config),
+        _pages(),
     ]
 
 
@@ -68,11 +62,16 @@ def _python() -> Check:
 
 
 def _ports(config: Config) -> Iterator[Check]:
-    listeners = [("http", config.http.port, True), ("rtmp", config.rtmp.port, config.rtmp.enabled)]
-    for name, port, enabled in [*listeners, ("rtmps", config.rtmps.port, config.rtmps.enabled)]:
+    listeners = (
+        ("http", config.http.port, True),
+        ("rtmp", config.rtmp.port, config.rtmp.enabled),
+        ("rtmps", config.rtmps.port, config.rtmps.enabled),
+        ("webrtc", config.webrtc.port, config.webrtc.enabled),
+    )
+    for name, port, enabled in listeners:
         if not enabled:
             yield Check(f"port of {name}", State.NOTE, "switched off")
-        elif not _in_use(port):
+        elif not _in_use(port) and not (name == "webrtc" and _in_use(port, socket.SOCK_DGRAM)):
             yield Check(f"port of {name}", State.OK, f"{port} is free")
         elif (owner := describe_port_owner(port)).startswith("ghostlive "):
             yield Check(f"port of {name}", State.OK, f"{port} is in use by {owner}")
@@ -81,14 +80,55 @@ def _ports(config: Config) -> Iterator[Check]:
             yield Check(f"port of {name}", State.WRONG, f"{port} is in use by {owner}; {advice}")
 
 
-def _in_use(port: int) -> bool:
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+def _in_use(port: int, kind: socket.SocketKind = socket.SOCK_STREAM) -> bool:
+    with socket.socket(socket.AF_INET, kind) as probe:
+        if kind == socket.SOCK_STREAM:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("0.0.0.0", port))  # noqa: S104 - the server listens on every address too
         except OSError:
             return True
     return False
+
+
+def _addresses(config: Config) -> Check:
+    """Whether viewers on the Internet learn of an address that they can reach."""
+    name, webrtc = "WebRTC addresses", config.webrtc
+    if not webrtc.enabled:
+        return Check(name, State.NOTE, "WebRTC is switched off (webrtc.enabled)")
+    try:
+        configured = [PublicAddress.parse(text) for text in webrtc.public_addresses]
+        TurnServers(webrtc.turn_urls, webrtc.turn_secret, webrtc.turn_ttl)
+    except GhostliveError as error:
+        return Check(name, State.WRONG, str(error))
+    if configured:
+        return Check(name, State.OK, ", ".join(str(one.address) for one in configured))
+    if webrtc.stun_server:
+        return Check(name, State.OK, f"those of this machine, and what {webrtc.stun_server} sees")
+    found = interface_addresses()
+    told = ", ".join(str(address) for address in found) or "none but this machine's own"
+    if any(address.is_global for address in found):
+        return Check(name, State.OK, told)
+    return Check(
+        name,
+        State.NOTE,
+        f"{told}: nobody on the Internet reaches those. Behind a NAT, forward port {webrtc.port} by UDP and TCP, "
+        "and set webrtc.public_addresses (or webrtc.stun_server, which finds the address out)",
+    )
+
+
+def _fanout(config: Config) -> Iterator[Check]:
+    """Whether what encrypts for viewers was compiled."""
+    if not config.webrtc.enabled:
+        return
+    if make_kernel(-1).native:
+        yield Check("WebRTC sending", State.OK, "compiled")
+    else:
+        yield Check(
+            "WebRTC sending",
+            State.NOTE,
+            "in Python, for a few dozen viewers; install again with a C compiler and the headers of Python and OpenSSL",
+        )
 
 
 def _directory(data_dir: Path) -> Check:
@@ -157,23 +197,29 @@ async def _database(config: Config, data_dir: Path) -> Check:
     return Check(name, State.WRONG, f"schema revision {revision} is newer than this version, which knows {HEAD}")
 
 
-async def _encoders() -> Check:
-    """Asks a process of its own: nothing but workers loads FFmpeg into itself."""
-    name = "encoders"
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        _ASK_ENCODERS,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    output, complaint = await process.communicate()
-    if process.returncode:
-        last = (complaint.decode(errors="replace").strip().splitlines() or ["no reason given"])[-1]
-        return Check(name, State.WRONG, f"PyAV cannot be used: {last}")
-    answer = json.loads(output)
-    missing = [encoder for encoder in _ENCODERS if encoder not in answer["names"]]
-    if missing:
-        return Check(name, State.WRONG, f"PyAV {answer['av']} lacks {', '.join(missing)}; reinstall it from its wheel")
-    return Check(name, State.OK, f"PyAV {answer['av']} with {', '.join(_ENCODERS)}")
+async def _encoders(config: Config, probe: Prober) -> list[Check]:
+    """What encodes here, and why the rest does not: each was tried with real pictures."""
+    order = config.transcode.encoders
+    if not config.transcode.enabled:
+        return [Check("encoders", State.NOTE, "transcoding is switched off (transcode.enabled)")]
+    found = await probe(order)
+    checks = [_encoder(kind, [result for result in found if result.name == kind]) for kind in dict.fromkeys(order)]
+    if not any(result.works and result.ffmpeg_name == ENCODERS[result.name][0] for result in found):
+        advice = "" if "software" in order else "; add software to transcode.encoders"
+        checks.append(
+            Check("encoders", State.WRONG, f"none makes H.264, so there is the source's quality only{advice}")
+        )
+    return checks
+
+
+def _encoder(kind: str, found: list[EncoderProbe]) -> Check:
+    works = [result.ffmpeg_name for result in found if result.works]
+    failed = [result for result in found if not result.works]
+    # What is missing of software is a broken installation; hardware is not there most of the time.
+    state = State.OK if not failed else State.WRONG if kind == "software" else State.OK if works else State.NOTE
+    details = [f"{', '.join(works)}"] if works else []
+    if works and failed:
+        details += [f"{result.ffmpeg_name} does not work: {result.reason}" for result in failed]
+    elif failed:
+        details += dict.fromkeys(result.reason for result in failed)
+    return Check(f"encoder {kind}", state, "; ".join(details))

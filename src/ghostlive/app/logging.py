@@ -23,6 +23,8 @@ _SECRETS_IN_TEXT = (
 )
 _CHATTY = ("uvicorn", "alembic", "asyncio", "websockets", "httpx", "httpcore")
 """Libraries whose small talk is of interest only when one looks for it (`log.level = "debug"`)."""
+_STRANGERS = ("uvicorn",)
+"""Libraries that warn of each request that is none. That costs a stranger nothing: only their errors are logged."""
 
 
 def setup_logging(config: LogConfig, stream: TextIO | None = None) -> None:
@@ -62,7 +64,8 @@ def setup_logging(config: LogConfig, stream: TextIO | None = None) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(level if config.level == "debug" else max(level, logging.WARNING))
+        least = logging.ERROR if name in _STRANGERS else logging.WARNING
+        logging.getLogger(name).setLevel(level if config.level == "debug" else max(level, least))
     logging.getLogger("aiosqlite").setLevel(max(level, logging.INFO))  # its debug lines hold whole statements
     logging.captureWarnings(True)
 

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
-_LISTEN = "0A"
+_LISTEN = {"tcp": "0A", "tcp6": "0A", "udp": "07", "udp6": "07"}
+"""States of a socket that takes what comes, by table."""
 _PROC = Path("/proc")
 
 
 def describe_port_owner(port: int, *, proc: Path = _PROC) -> str:
-    """Who listens on TCP `port`, to be read after "in use by": `nginx (process 812)`, or `another program`."""
+    """Who has `port`, by TCP or UDP, to be read after "in use by": `nginx (process 812)`, or `another program`."""
     sockets = _listening_sockets(port, proc)
     if not sockets:
         return "another program"
@@ -28,14 +29,14 @@ def describe_port_owner(port: int, *, proc: Path = _PROC) -> str:
 def _listening_sockets(port: int, proc: Path) -> set[str]:
     """Names of the listening sockets on `port`, as links in `/proc/PID/fd` show them."""
     sockets = set()
-    for table in ("tcp", "tcp6"):
+    for table, listening in _LISTEN.items():
         try:
             lines = (proc / "net" / table).read_text().splitlines()[1:]
         except OSError:
             continue
         for line in lines:
             columns = line.split()  # sl local_address rem_address st … uid timeout inode
-            if columns[3] == _LISTEN and int(columns[1].rpartition(":")[2], 16) == port:
+            if columns[3] == listening and int(columns[1].rpartition(":")[2], 16) == port:
                 sockets.add(f"socket:[{columns[9]}]")
     return sockets
 

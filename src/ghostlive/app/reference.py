@@ -6,6 +6,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import fields
 from itertools import groupby
 from textwrap import wrap
@@ -25,8 +26,10 @@ port = 8080
 ```
 
 is the same as `GHOSTLIVE_HTTP__PORT=8080`: section and key with two underscores between them. Lists have commas
-between their texts in the environment. Durations are seconds, keys that end in `_bytes` are bytes. A key that does not
-exist, or a value that is not accepted, keeps the server from starting, and the message says which and where.
+between their texts in the environment. What there may be several of is a table for each in the file, as
+`[[transcode.rendition]]`, and in the environment a text such as `720p60,480p30:always,1080p:av1:4M`, or a JSON list of
+objects. Durations are seconds, keys that end in `_bytes` are bytes. A key that does not exist, or a value that is not
+accepted, keeps the server from starting, and the message says which and where.
 `ghostlive serve --print-config` prints what is in force.
 
 This page is made from the program: `python -m ghostlive.app.reference > docs/reference/configuration.md`.
@@ -41,7 +44,8 @@ def sample(config: Config | None = None) -> str:
         lines += [f"# {line}" for line in wrap(_describe(section), 110)] + [f"[{section}]"]
         for key in keys:
             lines += [f"# {line}" for line in wrap(key.doc, 110)]
-            lines.append(f"{key.name} = {_toml(key, getattr(getattr(config, section), key.name))}")
+            value = getattr(getattr(config, section), key.name)
+            lines += _tables(key, value) if key.row is not None else [f"{key.name} = {_toml(key, value)}"]
         lines.append("")
     return "\n".join(lines[:-1]) + "\n"
 
@@ -57,7 +61,39 @@ def page() -> str:
             f"| `{key.name}` | `{_toml(key, key.default)}` | {key.accepts} | {key.doc.replace('|', chr(92) + '|')} |\n"
             for key in keys
         ]
+        for table in keys:
+            parts += _page_of_table(table) if table.row is not None else []
     return "".join(parts)
+
+
+def _page_of_table(key: Key) -> list[str]:
+    """What one table of an array has, in Markdown."""
+    assert key.row is not None
+    head = "| key | default | accepts | meaning |\n|---|---|---|---|\n"
+    lines = [
+        f"| `{column.name}` | `{_toml(column, column.default)}` | {column.accepts} | {column.doc} |\n"
+        for column in key.columns
+    ]
+    about = (key.row.__doc__ or "").partition("\n\n")[0]
+    return [f"\n### [[{key.path}]]\n\n{about} One such table for each.\n\n{head}", *lines]
+
+
+def _tables(key: Key, rows: Sequence[Any]) -> list[str]:
+    """An array of tables; they come last in their section, since every key after them would be theirs."""
+    if not rows:
+        example = [
+            f"# [[{key.path}]]",
+            *(f"# {column.name} = {_toml(column, column.default)}" for column in key.columns),
+        ]
+        return [f"{key.name} = []", "# Instead of that line, for each:", *example]
+    return [
+        line
+        for row in rows
+        for line in (
+            f"[[{key.path}]]",
+            *(f"{column.name} = {_toml(column, getattr(row, column.name))}" for column in key.columns),
+        )
+    ]
 
 
 def _by_section() -> list[tuple[str, list[Key]]]:
@@ -73,8 +109,10 @@ def _describe(section: str) -> str:
 
 
 def _toml(key: Key, value: Any) -> str:
-    if key.path == "database.url":
+    if key.path in ("database.url", "matrix.database_url"):
         value = re.sub(r"(://[^/:@]*:)[^/@]+@", r"\1…@", value)
+    if key.name.endswith(("_secret", "_token")) and value:
+        value = "…"
     if isinstance(value, str):
         return json.dumps(value, ensure_ascii=False)  # a JSON text is a TOML text
     if isinstance(value, tuple | list | frozenset):

@@ -1,6 +1,7 @@
 """`ghostlive serve`: run the application until a signal says stop."""
 
 import asyncio
+import contextlib
 import gc
 import signal
 from collections.abc import Awaitable, Callable
@@ -34,6 +35,10 @@ async def serve(config: Config, data: Path, *, beside: Callable[[Application], A
         loop.add_signal_handler(number, stop.set)
     application = Application(config, data)
     await application.start()
+    if beside is None and (link := setup_url(application)):
+        show(
+            f"\n  This server has no account yet. Make the owner's within an hour (the link works once):\n    {link}\n"
+        )
     loop.call_later(_SETTLED_AFTER, _freeze)
     _log.info("ready", listeners=dict(application.health()))
     companion = asyncio.ensure_future(beside(application)) if beside else None
@@ -54,6 +59,31 @@ async def serve(config: Config, data: Path, *, beside: Callable[[Application], A
         except TimeoutError:
             _log.error("not everything stopped in time", seconds=STOP_WITHIN)
         _log.info("stopped")
+
+
+def public_host(application: Application) -> str:
+    """The name of this server as it stands in addresses."""
+    host = application.config.server.public_host
+    return f"[{host}]" if ":" in host else host
+
+
+def page_url(application: Application) -> str:
+    """The address of this server's pages as commands print it, without a path."""
+    return f"http://{public_host(application)}:{application.http.port}"
+
+
+def setup_url(application: Application) -> str | None:
+    """The one-time link that makes the owner's account; None when there is an account.
+
+    The token stands in the fragment, which browsers keep to themselves: no log and no Referer ever has it.
+    """
+    return f"{page_url(application)}/setup#{application.setup.token}" if application.setup else None
+
+
+def show(text: str) -> None:
+    """Print on standard output for whoever started this; that nobody reads it is no reason to stop."""
+    with contextlib.suppress(OSError, ValueError):
+        print(text, flush=True)  # noqa: T201
 
 
 def _freeze() -> None:

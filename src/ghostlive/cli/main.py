@@ -6,7 +6,7 @@ import typer
 from typer.core import TyperGroup
 
 from ghostlive import __version__
-from ghostlive.cli import db, key, serve, stream, user
+from ghostlive.cli import db, key, matrix, serve, stream, user
 from ghostlive.core.errors import GhostliveError
 
 
@@ -33,6 +33,7 @@ app.command()(serve.doctor)
 app.add_typer(stream.app, name="stream")
 app.add_typer(key.app, name="key")
 app.add_typer(user.app, name="user")
+app.add_typer(matrix.app, name="matrix")
 app.add_typer(db.app, name="db")
 
 

@@ -5,8 +5,10 @@ The server is imported when one of them is called: `stream add` answers in a fra
 
 import asyncio
 import gc
+import sys
 from pathlib import Path
-from typing import Annotated
+from types import ModuleType
+from typing import Annotated, cast
 
 import typer
 
@@ -31,12 +33,27 @@ def serve(
         return
     # Importing makes only objects that stay: the collector would walk them again and again (0.1 s of the start).
     gc.disable()
+    load_structlog()
     from ghostlive.app.logging import setup_logging  # noqa: PLC0415
     from ghostlive.app.server import run  # noqa: PLC0415
 
     gc.enable()
     setup_logging(settings.log)
     run(settings, data)
+
+
+def load_structlog() -> None:
+    """Load it without rich and pygments, 4 MB for a way to show tracebacks that the server does not use.
+
+    A module that is None cannot be imported, which structlog takes for one that is not installed.
+    """
+    if "rich" in sys.modules:
+        return
+    sys.modules["rich"] = cast("ModuleType", None)
+    try:
+        import structlog.dev  # noqa: F401, PLC0415
+    finally:
+        del sys.modules["rich"]
 
 
 def demo(data: Data = DEFAULT_DATA, config: ConfigFile = None) -> None:

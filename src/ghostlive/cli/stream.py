@@ -9,10 +9,13 @@ from ghostlive.access.keys import make_secret, stored
 from ghostlive.app.config import Config, load_config
 from ghostlive.cli.options import DEFAULT_DATA, AsJson, ConfigFile, Data, Yes
 from ghostlive.cli.output import as_record, confirm, show_fields, show_json, show_table
+from ghostlive.core.errors import GhostliveError
 from ghostlive.core.stream import check_stream_name
 from ghostlive.db.engine import Database
 from ghostlive.db.errors import NotFoundError
-from ghostlive.db.streams import StreamRepository
+from ghostlive.db.streams import StreamRecord, StreamRepository
+from ghostlive.transcode.config import RenditionSetting, RenditionSettingError
+from ghostlive.transcode.laddertext import read_ladder, read_renditions, write_ladder, write_renditions
 
 app = typer.Typer(no_args_is_help=True, help="Streams: add, list, show, edit, remove.")
 
@@ -52,7 +55,7 @@ def list_(data: Data = DEFAULT_DATA, config: ConfigFile = None, json: AsJson = F
 
     async def work() -> list[dict[str, Any]]:
         async with Database(settings.database, data) as database:
-            return [as_record(stream) for stream in await StreamRepository(database).list()]
+            return [as_record(stream, without=["id", "ladder"]) for stream in await StreamRepository(database).list()]
 
     records = asyncio.run(work())
     if json:
@@ -73,7 +76,7 @@ def show(name: Name, data: Data = DEFAULT_DATA, config: ConfigFile = None, json:
             if stream is None:
                 raise NotFoundError(f"there is no stream named {name[:80]!r}; `ghostlive stream list` shows all")
             return {
-                **as_record(stream),
+                **_whole(stream),
                 "keys": [as_record(key, without=["stream"]) for key in await streams.list_keys(name)],
             }
 
@@ -92,16 +95,29 @@ def edit(
     *,
     title: Title = None,
     description: Description = None,
+    renditions: Annotated[
+        str | None,
+        typer.Option(
+            metavar="LIST",
+            help="What is offered beside the source: '720p60,480p30:always', 'none', or the server's 'default'.",
+            show_default=False,
+        ),
+    ] = None,
     data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     json: AsJson = False,
 ) -> None:
-    """Change a stream's title or description."""
+    """Change a stream's title, description or renditions. A running server notices within seconds."""
     settings = load_config(data, config)
+    ladder = None if renditions is None else _ladder(renditions)
 
     async def work() -> dict[str, Any]:
         async with Database(settings.database, data) as database:
-            return as_record(await StreamRepository(database).edit(name, title=title, description=description))
+            streams = StreamRepository(database)
+            record = await streams.edit(name, title=title, description=description)
+            if renditions is not None:
+                record = await streams.set_ladder(name, ladder)
+            return _whole(record)
 
     record = asyncio.run(work())
     if json:
@@ -121,6 +137,30 @@ def remove(name: Name, yes: Yes = False, data: Data = DEFAULT_DATA, config: Conf
             await StreamRepository(database).remove(name)
 
     asyncio.run(work())
+
+
+def _ladder(text: str) -> str | None:
+    """What is stored for the text of `--renditions`."""
+    if text == "default":
+        return None
+    try:
+        rows = [] if text == "none" else read_renditions(text)
+        ladder = write_ladder(RenditionSetting(**row) for row in rows)
+        read_ladder(ladder)  # there may be too many
+        return ladder
+    except RenditionSettingError as error:
+        raise GhostliveError(f"--renditions: {error}") from error
+
+
+def _whole(stream: StreamRecord) -> dict[str, Any]:
+    """What is printed of one stream, its renditions in short."""
+    record = as_record(stream, without=["id", "ladder"])
+    if stream.ladder is None:
+        return {**record, "renditions": "default"}
+    try:
+        return {**record, "renditions": write_renditions(read_ladder(stream.ladder)) or "none"}
+    except RenditionSettingError as error:
+        return {**record, "renditions": f"unusable, as the default: {error}"}
 
 
 def addresses(config: Config, stream: str) -> dict[str, str]:

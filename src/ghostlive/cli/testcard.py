@@ -13,6 +13,7 @@ from types import FrameType
 import av
 from av.audio.stream import AudioStream
 from av.container import InputContainer, OutputContainer
+from av.video.frame import PictureType
 from av.video.stream import VideoStream
 
 _WIDTH, _HEIGHT, _RATE = 1280, 720, 30
@@ -41,8 +42,12 @@ def publish(url: str) -> None:
             assert isinstance(frame, av.VideoFrame | av.AudioFrame)
             if (ahead := start + (frame.time or 0.0) - time.monotonic()) > 0:
                 time.sleep(ahead)
-            packets = video.encode(frame) if isinstance(frame, av.VideoFrame) else audio.encode(frame)
-            target.mux(packets)
+            if isinstance(frame, av.VideoFrame):
+                # Each drawn picture calls itself a keyframe, which the encoder would take for an order.
+                frame.pict_type = PictureType.NONE
+                target.mux(video.encode(frame))
+            else:
+                target.mux(audio.encode(frame))
 
 
 def _streams(target: OutputContainer) -> tuple[VideoStream, AudioStream]:

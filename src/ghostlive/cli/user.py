@@ -20,7 +20,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the user.")]
 @app.command()
 def add(
     name: Name,
-    role: Annotated[Role, typer.Option(help="What the user may do.")] = Role.STREAMER,
+    role: Annotated[
+        Role | None, typer.Option(help="What the user may do.", show_default="streamer; owner for the first user")
+    ] = None,
     data: Data = DEFAULT_DATA,
     config: ConfigFile = None,
     json: AsJson = False,
@@ -33,7 +35,9 @@ def add(
     async def work() -> dict[str, Any]:
         check_password_rules(password)
         async with Database(settings.database, data) as database:
-            user = await UserRepository(database).add(name, role=role, password_hash=await hash_password(password))
+            users = UserRepository(database)
+            default = Role.STREAMER if await users.any() else Role.OWNER
+            user = await users.add(name, role=role or default, password_hash=await hash_password(password))
             return as_record(user)
 
     record = asyncio.run(work())
@@ -61,13 +65,14 @@ def list_(data: Data = DEFAULT_DATA, config: ConfigFile = None, json: AsJson = F
 
 @app.command()
 def password(name: Name, data: Data = DEFAULT_DATA, config: ConfigFile = None) -> None:
-    """Set a user's password; it is asked for, or read from standard input."""
+    """Set a user's password; it is asked for, or read from standard input. The user's sessions end."""
     settings = load_config(data, config)
     new = read_password()
 
     async def work() -> None:
         check_password_rules(new)
         async with Database(settings.database, data) as database:
+            # A server that runs beside this remembers sessions for a few seconds.
             await UserRepository(database).set_password(name, await hash_password(new))
 
     asyncio.run(work())

@@ -18,7 +18,22 @@ class HttpConfig:
     request_timeout: float = setting(10.0, "Seconds in which a client must have sent its whole request.")
     keep_alive: float = setting(65.0, "Seconds that an idle connection is kept open.")
     stall_timeout: float = setting(30.0, "Seconds without progress after which a client that does not read is dropped.")
-    event_listeners: int = setting(2_000, "Most pages that listen for changes at once; more are answered with 503.")
+    event_listeners: int = setting(10_000, "Most pages that listen for changes at once; more are answered with 503.")
+    trusted_proxies: tuple[str, ...] = setting(
+        (),
+        "Addresses and networks of proxies whose X-Forwarded-For and X-Forwarded-Proto are believed; their own "
+        "connections are not limited by http.connections_per_address.",
+    )
+    metrics_networks: tuple[str, ...] = setting(
+        ("127.0.0.0/8", "::1"),
+        "Addresses and networks that may read `/metrics`; everybody with `0.0.0.0/0` and `::/0`, nobody by their "
+        "address when empty.",
+    )
+    metrics_token: str = setting(
+        "",
+        "Who sends it (`Authorization: Bearer …`) may read `/metrics` from anywhere; empty for none.",
+        secret=True,
+    )
     frame_ancestors: str = setting(
         "*", "Which sites may embed `/embed/{stream}` (Content-Security-Policy frame-ancestors)."
     )

@@ -1,4 +1,5 @@
-"""The media endpoints under `/app/{stream}/`, as raw ASGI: LL-HLS, HLS and DASH from the packager's resources.
+"""The media endpoints under `/app/{stream}/`, as raw ASGI: LL-HLS, HLS and DASH from the packager's resources, and
+the picture of a stream.
 
 Conditional requests (RFC 9110 §13), single ranges (§14), HEAD, gzip for playlists, CORS for players on other sites.
 What a client does not read stays in the packager's shared bytes, not in a copy of its own: uvicorn holds at most one
@@ -6,6 +7,7 @@ piece for each connection.
 """
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
@@ -13,13 +15,22 @@ from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
+from ghostlive.access.authorizer import BANNED
+from ghostlive.access.browser import cookie_in, viewer_key
 from ghostlive.access.decision import AccessRequest, Action, Decision, Verdict
 from ghostlive.packager.errors import PackagerError
 from ghostlive.packager.resource import Resource
 from ghostlive.packager.service import Packager
+from ghostlive.transcode.thumbnails import Form, Thumbnails, ThumbnailUnavailableError
 from ghostlive.web.problems import CONTENT_TYPE, ProblemError, problem_body
 
 Headers = list[tuple[bytes, bytes]]
+
+Seen = Callable[[str, str, str], None]
+"""Told that of a stream a viewer (by `viewer_key`) reads a track; for each at most once in `SEEN_EVERY`."""
+Banned = Callable[[str, str, str | None], bool]
+"""Whether somebody was banned from watching: the stream, their address, and the cookie of `access.browser`."""
+SEEN_EVERY: Final = 5.0
 
 _CORS: Final[Headers] = [
     (b"access-control-allow-origin", b"*"),
@@ -31,8 +42,16 @@ _PREFLIGHT: Final[Headers] = [
     (b"access-control-allow-headers", b"range, if-none-match"),
     (b"access-control-max-age", b"86400"),
 ]
-_ENTRIES: Final = {"master.m3u8": "llhls", "llhls.m3u8": "llhls", "manifest.mpd": "dash"}
+_ENTRIES: Final = {
+    "master.m3u8": "llhls",
+    "llhls.m3u8": "llhls",
+    "audio.m3u8": "llhls",
+    "manifest.mpd": "dash",
+    "thumb.jpg": "thumbnail",
+    "thumb.webp": "thumbnail",
+}
 """Where viewers come in, and by which protocol. Other paths hold the session's random name, learned here."""
+_THUMBNAILS: Final = {"thumb.jpg": (Form.JPEG, "image/jpeg"), "thumb.webp": (Form.WEBP, "image/webp")}
 _FILE_PIECE: Final = 256 * 1024
 _REFUSAL_STATUS: Final = {Verdict.STREAM_UNKNOWN: 404}
 
@@ -46,14 +65,37 @@ class _Request:
     headers: dict[bytes, bytes]
     address: str
 
+    @property
+    def browser(self) -> str | None:
+        """The cookie of `access.browser`."""
+        cookies = self.headers.get(b"cookie")
+        return None if cookies is None else cookie_in(cookies.decode("latin-1"))
+
 
 class MediaApp:
     """Answers for everything below `/app/`."""
 
-    def __init__(self, *, packager: Packager, decide: Callable[[AccessRequest], Awaitable[Decision]]) -> None:
-        """`decide` is the Authorizer's."""
+    def __init__(
+        self,
+        *,
+        packager: Packager,
+        decide: Callable[[AccessRequest], Awaitable[Decision]],
+        thumbnails: Thumbnails | None = None,
+        seen: Seen | None = None,
+        banned: Banned | None = None,
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """`decide` is the Authorizer's; `seen` is told who watches, `banned` says who may not (the Authorizer is
+        asked at the entries only); without `thumbnails` there are none.
+        """
         self._packager = packager
         self._decide = decide
+        self._thumbnails = thumbnails
+        self._seen = seen
+        self._banned = banned
+        self._now = now
+        self._told: set[tuple[str, str, str]] = set()
+        self._told_until = 0.0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
@@ -62,7 +104,14 @@ class MediaApp:
                 await _send(send, 204, _PREFLIGHT)
                 return
             await self._authorize(request)
-            resource = await self._packager.resource(request.stream, request.rest, request.query)
+            self._check_ban(request)
+            if (wanted := _THUMBNAILS.get(request.rest)) is not None:
+                resource = await self._thumbnail(request.stream, *wanted)
+            else:
+                resource = await self._packager.resource(request.stream, request.rest, request.query)
+                self._check_ban(request)  # it may have waited for what comes next
+            if self._seen is not None and "/" in request.rest:  # below the session: a player, not a poster or a probe
+                self._note(self._seen, request)
             await _respond(request, resource, send)
         except PackagerError as error:
             headers = [(b"retry-after", str(error.retry_after).encode())] if error.retry_after else []
@@ -70,15 +119,48 @@ class MediaApp:
         except ProblemError as error:
             await _problem(send, error.status, error.detail, list(error.headers), head=scope["method"] == "HEAD")
 
+    def _note(self, seen: Seen, request: _Request) -> None:
+        now = self._now()
+        if now >= self._told_until:
+            self._told.clear()
+            self._told_until = now + SEEN_EVERY
+        viewer = viewer_key(request.address, request.headers.get(b"user-agent", b""))
+        _, *track = request.rest.split("/")[:-1]
+        sighting = (request.stream, viewer, track[0] if track else "")
+        if sighting not in self._told:
+            self._told.add(sighting)
+            seen(*sighting)
+
+    async def _thumbnail(self, stream: str, form: Form, content_type: str) -> Resource:
+        thumbnails = self._thumbnails
+        try:
+            found = None if thumbnails is None else await thumbnails.get(stream, form)
+        except ThumbnailUnavailableError as error:
+            retry = (b"retry-after", str(error.retry_after).encode())
+            raise ProblemError(503, str(error), headers=(retry,)) from None
+        if thumbnails is None or found is None:
+            raise ProblemError(404, f"{stream} is not live, has no video, or pictures are turned off (`transcode`).")
+        return Resource.of(content_type, f"public, max-age={thumbnails.lasts:.0f}", found.etag, found.data)
+
     async def _authorize(self, request: _Request) -> None:
         protocol = _ENTRIES.get(request.rest)
         if protocol is None:
             return
         decision = await self._decide(
-            AccessRequest(Action.PLAY, protocol=protocol, address=request.address, stream=request.stream)
+            AccessRequest(
+                Action.PLAY,
+                protocol=protocol,
+                address=request.address,
+                stream=request.stream,
+                browser=request.browser,
+            )
         )
         if not decision.allowed:
             raise ProblemError(_REFUSAL_STATUS.get(decision.verdict, 403), decision.reason)
+
+    def _check_ban(self, request: _Request) -> None:
+        if self._banned is not None and self._banned(request.stream, request.address, request.browser):
+            raise ProblemError(403, BANNED)
 
 
 def gzip_accepted(accept_encoding: bytes) -> bool:

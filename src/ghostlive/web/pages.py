@@ -15,6 +15,7 @@ from ghostlive.core.stream import check_stream_name
 from ghostlive.web.directory import StreamDirectory
 from ghostlive.web.media import gzip_accepted
 from ghostlive.web.problems import ProblemError
+from ghostlive.web.streampage import with_stream
 
 _POLICY = (
     # OvenPlayer puts its style sheet into the page, hence 'unsafe-inline' for styles alone.
@@ -22,6 +23,9 @@ _POLICY = (
     "font-src 'self' data:; connect-src 'self' ws: wss:; media-src 'self' blob:; worker-src 'self' blob:; "
     "manifest-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors {ancestors}"
 )
+
+_NO_CAPTURE = "camera=(), microphone=(), geolocation=()"
+_CAPTURE = "camera=(self), microphone=(self), display-capture=(self), geolocation=()"
 
 
 @dataclass(slots=True)
@@ -42,20 +46,19 @@ def page_routes(directory: StreamDirectory, *, static: Path, frame_ancestors: st
     files = {path.relative_to(static).as_posix(): _asset(path) for path in _files(static)}
     router = APIRouter(include_in_schema=False)
 
-    def page(name: str, *, ancestors: str = "'self'", status: int = 200) -> Response:
+    def page(name: str, *, ancestors: str = "'self'", cache: str = "no-cache") -> Response:
         asset = files.get(name)
         if asset is None:
             raise ProblemError(503, "The pages are not built; run `make setup` (or install a wheel, which has them).")
         return Response(
             asset.body,
-            status_code=status,
             media_type=asset.content_type,
             headers={
                 "content-security-policy": _POLICY.format(ancestors=ancestors),
-                "cache-control": "no-cache",
+                "cache-control": cache,
                 "referrer-policy": "same-origin",
                 "x-content-type-options": "nosniff",
-                "permissions-policy": "camera=(), microphone=(), geolocation=()",
+                "permissions-policy": _NO_CAPTURE,
             },
         )
 
@@ -85,23 +88,48 @@ def page_routes(directory: StreamDirectory, *, static: Path, frame_ancestors: st
                 body = await asset.packed_body()
         return Response(body, media_type=asset.content_type, headers=headers)
 
+    # `/studio/{stream}` says nothing about whether there is such a stream: that is for who has signed in.
+    @router.api_route("/studio", methods=["GET", "HEAD"])
+    @router.api_route("/studio/{stream}", methods=["GET", "HEAD"])
+    @router.api_route("/studio/{stream}/chat", methods=["GET", "HEAD"])
+    @router.api_route("/setup", methods=["GET", "HEAD"])
+    @router.api_route("/login", methods=["GET", "HEAD"])
+    async def studio() -> Response:
+        # In a frame, another site could have its visitors press what they do not see.
+        answer = page("studio.html", ancestors="'none'", cache="no-store")
+        answer.headers["x-frame-options"] = "DENY"
+        # `/studio/golive` broadcasts what the browser captures.
+        answer.headers["permissions-policy"] = _CAPTURE
+        return answer
+
     @router.api_route("/embed/{stream}", methods=["GET", "HEAD"])
-    async def embed(stream: str) -> Response:
-        return page("embed.html", ancestors=frame_ancestors, status=await status_of(stream))
+    async def embed(stream: str, request: Request) -> Response:
+        # The chat alone needs nothing of the player, and is nobody who watches.
+        name = "chat.html" if request.query_params.get("chat") == "only" else "embed.html"
+        return await stream_page(name, stream, request, ancestors=frame_ancestors)
+
+    @router.api_route("/overlay/{stream}", methods=["GET", "HEAD"])
+    async def overlay(stream: str, request: Request) -> Response:
+        return await stream_page("overlay.html", stream, request)
 
     @router.api_route("/{stream}", methods=["GET", "HEAD"])
-    async def watch(stream: str) -> Response:
+    async def watch(stream: str, request: Request) -> Response:
         root = files.get(stream)
         if root is not None and not stream.endswith(".html"):
             return Response(root.body, media_type=root.content_type, headers={"cache-control": "max-age=3600"})
-        return page("watch.html", status=await status_of(stream))
+        return await stream_page("watch.html", stream, request)
 
-    async def status_of(stream: str) -> int:
+    async def stream_page(name: str, stream: str, request: Request, *, ancestors: str = "'self'") -> Response:
         """The page itself says that there is no such stream; the status says it to machines."""
+        answer = page(name, ancestors=ancestors)
         try:
-            return 200 if await directory.get(check_stream_name(stream)) else 404
+            info = await directory.get(check_stream_name(stream))
         except InvalidStreamNameError:
-            return 404
+            info = None
+        answer.status_code = 404 if info is None else 200
+        answer.body = with_stream(bytes(answer.body), info, str(request.base_url).rstrip("/"))
+        answer.headers["content-length"] = str(len(answer.body))
+        return answer
 
     return router
 

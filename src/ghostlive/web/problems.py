@@ -1,9 +1,8 @@
 """Errors as problem details (RFC 9457), for the API and the media endpoints alike."""
 
-import json
-from http import HTTPStatus
+from ghostlive.core.problem import CONTENT_TYPE, problem_body
 
-CONTENT_TYPE = b"application/problem+json"
+__all__ = ["CONTENT_TYPE", "ProblemError", "problem_body"]
 
 
 class ProblemError(Exception):
@@ -15,12 +14,3 @@ class ProblemError(Exception):
         self.status = status
         self.detail = detail
         self.headers = headers
-
-
-def problem_body(status: int, detail: str) -> bytes:
-    """The JSON document of RFC 9457 §3; `type` is `about:blank`, so `title` is the status phrase (§4.2.1)."""
-    try:
-        title = HTTPStatus(status).phrase
-    except ValueError:
-        title = "Error"
-    return json.dumps({"type": "about:blank", "title": title, "status": status, "detail": detail}).encode()

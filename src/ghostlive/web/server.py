@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import resource
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -11,12 +12,17 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from ghostlive.packager.service import Packager
+from ghostlive.web.clientaddress import ClientAddress
 from ghostlive.web.config import HttpConfig
-from ghostlive.web.fastlane import ConnectionLimits, fast_lane_protocol
+from ghostlive.web.fastlane import ConnectionLimits, FastLane, WatchBans, fast_lane_protocol
+from ghostlive.web.media import Seen
+from ghostlive.web.websocket import Route, WebSocket
 
 _log = structlog.get_logger("http")
 
 _BACKLOG = 2048
+_OTHER_FILES = 500
+"""Open files that are no viewers' connections: encoders, segments, the database."""
 
 
 class _Uvicorn(uvicorn.Server):
@@ -27,14 +33,35 @@ class _Uvicorn(uvicorn.Server):
         yield
 
 
+def _no_endpoint(_path: str) -> None:
+    return None
+
+
 class HttpServer:
     """Serves the application until `stop`."""
 
-    def __init__(self, *, config: HttpConfig, app: ASGIApp, packager: Packager) -> None:
-        """Nothing is bound yet."""
+    def __init__(
+        self,
+        *,
+        config: HttpConfig,
+        app: ASGIApp,
+        packager: Packager,
+        route: Route = _no_endpoint,
+        seen: Seen | None = None,
+        bans: WatchBans | None = None,
+    ) -> None:
+        """Nothing is bound yet. `route` knows the WebSockets; `seen` is told who watches which
+        stream, `bans` says who may not.
+
+        Raises `ConfigurationError` when `http.trusted_proxies` names something that is no network.
+        """
         self._config = config
         self._app = app
         self._packager = packager
+        self._route = route
+        self._seen = seen
+        self._bans = bans
+        self._addresses = ClientAddress(config.trusted_proxies)
         self._server: _Uvicorn | None = None
         self._task: asyncio.Task[None] | None = None
         self.port = config.port
@@ -49,17 +76,20 @@ class HttpServer:
         """Bind and serve. Raises OSError when the address cannot be bound."""
         listener = _bind(self._config.host, self._config.port, self._config.stall_timeout)
         self.port = listener.getsockname()[1]
+        _allow_files(self._config.connections + _OTHER_FILES)
         limits = ConnectionLimits(
             total=self._config.connections,
             per_address=self._config.connections_per_address,
             request_timeout=self._config.request_timeout,
         )
-        protocol: type[Any] = fast_lane_protocol(self._packager.ready, limits)
+        protocol: type[Any] = fast_lane_protocol(
+            FastLane(self._packager.ready, limits, self._addresses, self._route, self._seen, self._bans)
+        )
         self._server = _Uvicorn(
             uvicorn.Config(
                 self._app,
                 http=protocol,
-                ws="none",
+                ws=WebSocket,  # made by the fast lane, which knows what belongs to it
                 interface="asgi3",
                 lifespan="off",
                 log_config=None,
@@ -87,6 +117,20 @@ class HttpServer:
         await asyncio.wait([self._task])
         if not self._task.cancelled() and (error := self._task.exception()) is not None:
             _log.error("HTTP server failed", exc_info=error)
+
+
+def _allow_files(wanted: int) -> None:
+    """Each connection is an open file, of which a process may have 1,024 by custom, and more for the asking."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft not in (resource.RLIM_INFINITY, most) and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+    if most < wanted:
+        _log.warning(
+            "fewer open files are allowed than http.connections needs; raise the limit (LimitNOFILE= in systemd)",
+            allowed=most,
+            needed=wanted,
+        )
 
 
 def _bind(host: str, port: int, stall_timeout: float) -> socket.socket:
