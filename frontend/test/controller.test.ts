@@ -1,7 +1,11 @@
 import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { type Playback, PlaybackController } from "../src/lib/player/controller";
+import type { Failure } from "../src/lib/player/failure";
 import { SourceMemory } from "../src/lib/player/memory";
-import { FakeEngine, FakeStorage, SOURCES, stream } from "./support";
+import type { Source } from "../src/lib/player/sources";
+import { FakeEngine, FakeStorage, SOURCES, stream, WITH_WEBRTC } from "./support";
+
+const BROKEN: Failure = { reason: "error", detail: "302" };
 
 let engine: FakeEngine;
 let store: FakeStorage;
@@ -9,11 +13,15 @@ let shown: Playback[];
 let hidden: boolean;
 let controller: PlaybackController;
 
+let probes: { source: Source; signal: AbortSignal; answer(failure: Failure | null): void }[];
+
 function create(requested: "llhls" | "dash" | null = null): PlaybackController {
   return new PlaybackController({
     engine,
     memory: new SourceMemory("demo", store),
     requested,
+    probe: (source, signal) => new Promise((answer) => probes.push({ source, signal, answer })),
+    playable: () => true,
     hidden: () => hidden,
     onChange: (playback) => shown.push(playback),
   });
@@ -27,6 +35,7 @@ beforeEach(() => {
   engine = new FakeEngine(Date.now);
   store = new FakeStorage();
   shown = [];
+  probes = [];
   hidden = false;
   controller = create();
 });
@@ -61,6 +70,18 @@ describe("starting", () => {
     expect(engine.loads).toEqual(["dash"]);
   });
 
+  test("of what has begun to arrive the picture is waited for longer", async () => {
+    engine.broken.add("llhls").add("dash");
+    engine.begun.add("llhls");
+    controller.update(stream("live"));
+    await pass(15);
+    expect(engine.loads).toEqual(["llhls"]);
+    await pass(2);
+    expect(engine.loads).toEqual(["llhls", "dash"]);
+    await pass(9);
+    expect(last()?.state).toBe("retrying");
+  });
+
   test("a refused autoplay is shown as blocked, not taken for a failure", async () => {
     engine.paused = true;
     controller.update(stream("live"));
@@ -74,13 +95,14 @@ describe("starting", () => {
 });
 
 describe("a source that fails", () => {
-  test("at once: the next one, which is remembered", async () => {
+  test("at once: the next one, and it is remembered once that plays", async () => {
     controller.update(stream("live"));
-    engine.onError("302");
+    engine.onError(BROKEN);
     expect(engine.loads).toEqual(["llhls", "dash"]);
+    expect(new SourceMemory("demo", store).recall("llhls")).toBeNull();
     await pass(1);
     expect(last()).toMatchObject({ state: "playing", source: "dash" });
-    expect(new SourceMemory("demo", store).recall()).toBe("dash");
+    expect(new SourceMemory("demo", store).recall("llhls")).toMatchObject(BROKEN);
   });
 
   test("silently: the next one after a few seconds", async () => {
@@ -99,10 +121,25 @@ describe("a source that fails", () => {
     expect(last()).toMatchObject({ state: "playing", source: "dash" });
   });
 
+  test("the network is back, or the person: the pause is over", async () => {
+    controller.update(stream("live"));
+    engine.onError(BROKEN);
+    engine.onError(BROKEN);
+    hidden = true;
+    controller.wake();
+    expect(last()?.state).toBe("retrying");
+    hidden = false;
+    controller.wake();
+    await pass(1);
+    expect(last()).toMatchObject({ state: "playing", source: "llhls" });
+    await pass(5);
+    expect(engine.loads).toEqual(["llhls", "dash", "llhls"]);
+  });
+
   test("all of them: tried again from the first, after a pause", async () => {
     controller.update(stream("live"));
-    engine.onError("302");
-    engine.onError("302");
+    engine.onError(BROKEN);
+    engine.onError(BROKEN);
     expect(last()).toMatchObject({ state: "retrying", source: null });
     expect(engine.loaded).toBeNull();
     await pass(1.9);
@@ -145,9 +182,9 @@ describe("a picture that stands still", () => {
   });
 
   test("may be reloaded again after it has played for a while", async () => {
-    engine.onError("303");
+    engine.onError(BROKEN);
     await pass(25);
-    engine.onError("303");
+    engine.onError(BROKEN);
     expect(engine.loads).toEqual(["llhls", "llhls", "llhls"]);
   });
 
@@ -191,7 +228,7 @@ describe("the broadcast's own troubles", () => {
 
   test("a player that broke meanwhile is loaded again on return", async () => {
     controller.update(stream("interrupted"));
-    engine.onError("302");
+    engine.onError(BROKEN);
     expect(engine.loads).toEqual(["llhls"]);
     controller.update(stream("live"));
     expect(engine.loads).toEqual(["llhls", "llhls"]);
@@ -251,5 +288,175 @@ describe("the broadcast's own troubles", () => {
     expect(engine.loads).toEqual(["llhls"]);
     controller.update(stream("live", { sources: SOURCES.slice(0, 1) }));
     expect(engine.loads).toEqual(["llhls", "dash"]);
+  });
+});
+
+describe("WebRTC", () => {
+  const live = (change = {}) => stream("live", { sources: WITH_WEBRTC, ...change });
+  const memory = () => new SourceMemory("demo", store);
+
+  test("comes before everything else", async () => {
+    controller.update(live());
+    await pass(1);
+    expect(last()).toMatchObject({ state: "playing", source: "webrtc", failure: null });
+    expect(engine.loads).toEqual(["webrtc"]);
+  });
+
+  test("is left for LL-HLS when no connection comes about, and that is remembered", async () => {
+    engine.broken.add("webrtc");
+    engine.connects = false;
+    controller.update(live());
+    await pass(0.5);
+    expect(engine.prepared).toEqual([]);
+    await pass(2);
+    // What is needed next is on its way before it is.
+    expect(engine.prepared).toEqual(["llhls"]);
+    expect(engine.loads).toEqual(["webrtc"]);
+    await pass(1);
+    expect(engine.loads).toEqual(["webrtc", "llhls"]);
+    expect(last()?.failure).toEqual({ reason: "network", detail: "" });
+    await pass(1);
+    expect(last()).toMatchObject({ state: "playing", source: "llhls", failure: { reason: "network" } });
+    expect(memory().recall("webrtc")).toMatchObject({ reason: "network" });
+
+    controller.dispose();
+    controller = create();
+    controller.update(live());
+    expect(engine.loads).toEqual(["webrtc", "llhls", "llhls"]);
+  });
+
+  test("is given time for its first picture once it is connected, but not for ever", async () => {
+    engine.broken.add("webrtc");
+    controller.update(live());
+    await pass(2.5);
+    expect(engine.loads).toEqual(["webrtc"]);
+    await pass(1.5);
+    expect(engine.loads).toEqual(["webrtc", "llhls"]);
+    await pass(1);
+    expect(memory().recall("webrtc")).toMatchObject({ reason: "picture" });
+  });
+
+  test("that had played is connected anew once, then left", async () => {
+    controller.update(live());
+    await pass(2);
+    engine.onError({ reason: "lost", detail: "" });
+    expect(engine.loads).toEqual(["webrtc", "webrtc"]);
+    await pass(2);
+    engine.onError({ reason: "lost", detail: "" });
+    expect(engine.loads).toEqual(["webrtc", "webrtc", "llhls"]);
+    await pass(1);
+    expect(last()).toMatchObject({ source: "llhls", failure: { reason: "lost" } });
+  });
+
+  test("is not blamed for a server that is away altogether", async () => {
+    controller.update(live());
+    engine.onError({ reason: "signalling", detail: "" });
+    engine.onError(BROKEN);
+    engine.onError(BROKEN);
+    expect(last()).toMatchObject({ state: "retrying", failure: null });
+    await pass(3);
+    expect(last()).toMatchObject({ state: "playing", source: "webrtc" });
+    expect(memory().recall("webrtc")).toBeNull();
+  });
+
+  describe("that failed", () => {
+    beforeEach(async () => {
+      engine.broken.add("webrtc");
+      engine.connects = false;
+      controller.update(live());
+      await pass(5);
+      expect(last()).toMatchObject({ state: "playing", source: "llhls" });
+      engine.loads.length = 0;
+      engine.broken.clear();
+      engine.connects = true;
+    });
+
+    test("takes over after a change of the network, once it is known to work", async () => {
+      controller.reconsider();
+      expect(probes.map(({ source }) => source.type)).toEqual(["webrtc"]);
+      await pass(2);
+      // Meanwhile the picture goes on.
+      expect(engine.loads).toEqual([]);
+      expect(last()?.state).toBe("playing");
+      probes[0]?.answer(null);
+      await pass(1);
+      expect(engine.loads).toEqual(["webrtc"]);
+      expect(last()).toMatchObject({ state: "playing", source: "webrtc", failure: null });
+    });
+
+    test("stays away when it does not work in the new network either", async () => {
+      controller.reconsider();
+      expect(last()?.failure).toBeNull();
+      probes[0]?.answer({ reason: "signalling", detail: "" });
+      await pass(1);
+      expect(engine.loads).toEqual([]);
+      expect(last()).toMatchObject({ source: "llhls", failure: { reason: "signalling" } });
+    });
+
+    test("does not tear a viewer from where they paused, or had wound back to", async () => {
+      controller.reconsider();
+      engine.paused = true;
+      probes[0]?.answer(null);
+      await pass(1);
+      expect(engine.loads).toEqual([]);
+      engine.paused = false;
+      engine.latency = 60;
+      await pass(1);
+      controller.reconsider();
+      expect(probes).toHaveLength(1);
+    });
+
+    test("is looked for again when the network changed while another source started", async () => {
+      controller.reload();
+      controller.reconsider();
+      expect(probes).toEqual([]);
+      await pass(1);
+      expect(probes).toHaveLength(1);
+    });
+
+    test("is not waited for by a page that goes", () => {
+      controller.reconsider();
+      controller.dispose();
+      expect(probes[0]?.signal.aborted).toBe(true);
+    });
+
+    test("that the server has only now takes over when it works; that it has no longer is left", async () => {
+      controller.dispose();
+      controller = create();
+      memory().forget();
+      controller.update(stream("live"));
+      await pass(1);
+      engine.loads.length = 0;
+      controller.update(live());
+      expect(engine.loads).toEqual([]);
+      probes[0]?.answer(null);
+      await pass(1);
+      expect(engine.loads).toEqual(["webrtc"]);
+      controller.update(stream("live"));
+      expect(engine.loads).toEqual(["webrtc", "llhls"]);
+    });
+
+    test("is tried first in the next broadcast, unless it was the network's fault", async () => {
+      controller.update(stream("offline"));
+      await pass(6);
+      controller.update(live());
+      expect(engine.loads).toEqual(["llhls"]);
+      controller.update(stream("offline"));
+      memory().absolve("webrtc");
+      memory().blame("webrtc", { reason: "refused", detail: "no sound" });
+      await pass(6);
+      controller.update(live());
+      expect(engine.loads).toEqual(["llhls", "webrtc"]);
+    });
+
+    test("begins with the way that is first when nothing played at all", async () => {
+      engine.onError(BROKEN);
+      engine.onError(BROKEN);
+      engine.onError(BROKEN);
+      engine.onError(BROKEN);
+      expect(last()?.state).toBe("retrying");
+      controller.reconsider();
+      expect(engine.loads.at(-1)).toBe("webrtc");
+    });
   });
 });

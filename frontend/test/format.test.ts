@@ -61,6 +61,7 @@ test("since: the time today, with the day before that, nothing for nonsense", ()
   const now = new Date(2026, 4, 7, 20, 0);
   expect(sinceText(new Date(2026, 4, 7, 9, 5).toISOString(), now, "en-GB")).toBe("09:05");
   expect(sinceText(new Date(2026, 4, 6, 9, 5).toISOString(), now, "en-GB")).toMatch(/Wed.*6 May.*09:05/);
+  expect(sinceText(new Date(2026, 4, 7, 9, 5).toISOString(), now, "en-US")).toMatch(/^9:05\sAM$/);
   expect(sinceText("yesterday", now)).toBe("");
 });
 

@@ -67,65 +67,118 @@ test("messages that make no sense are ignored", () => {
   });
 });
 
+class FakeSocket {
+  static all: FakeSocket[] = [];
+  onopen: (() => void) | null = null;
+  onmessage: ((message: { data: string }) => void) | null = null;
+  onclose: (() => void) | null = null;
+  closed = false;
+  constructor(readonly url: string) {
+    FakeSocket.all.push(this);
+  }
+  close() {
+    this.closed = true;
+  }
+  send(...events: [type: string, data: unknown][]) {
+    const data = events.map(([type, value]) => `event: ${type}\ndata: ${JSON.stringify(value)}\n\n`).join("");
+    this.onmessage?.({ data });
+  }
+}
+
 function feed(name?: string) {
+  FakeSocket.all = [];
   const events: unknown[] = [];
   const statuses: string[] = [];
   const close = openFeed({
     ...(name !== undefined && { stream: name }),
     onEvent: (event) => events.push(event),
     onStatus: (status) => statuses.push(status),
+    socket: (url) => new FakeSocket(url) as unknown as WebSocket,
     source: (url) => new FakeEventSource(url) as unknown as EventSource,
   });
   return { events, statuses, close };
 }
 
-test("the feed asks for one stream and passes events on", () => {
+const socket = (index = 0) => FakeSocket.all[index] as FakeSocket;
+
+test("the feed asks for one stream and passes events on, several of a message too", () => {
   const { events, statuses, close } = feed("my stream");
-  const source = FakeEventSource.all[0] as FakeEventSource;
-  expect(source.url).toBe("/api/v1/events?stream=my%20stream");
-  source.onopen?.();
-  source.send("stream", demo);
-  source.send("removed", { name: "demo" });
+  expect(socket().url).toMatch(/^ws:\/\/.*\/api\/v1\/events\?stream=my%20stream$/);
+  socket().onopen?.();
+  socket().send(["stream", demo], ["removed", { name: "demo" }]);
+  socket().onmessage?.({ data: ": still here\n\n" });
   expect(events).toEqual([
     { type: "stream", stream: demo },
     { type: "removed", name: "demo" },
   ]);
   expect(statuses).toEqual(["connecting", "open"]);
   close();
-  expect(source.readyState).toBe(2);
+  expect(socket().closed).toBe(true);
 });
 
-test("a broken connection is the browser's to repair, an HTTP error is ours", async () => {
-  const { statuses, close } = feed();
-  const first = FakeEventSource.all[0] as FakeEventSource;
-  first.readyState = 0;
-  first.onerror?.();
-  await vi.advanceTimersByTimeAsync(60_000);
-  expect(FakeEventSource.all).toHaveLength(1);
-  expect(statuses.at(-1)).toBe("lost");
+test("what looks like an event within a title is none", () => {
+  const { events, close } = feed();
+  const tricky = stream("live", { title: "event: removed\ndata: {}" });
+  socket().onopen?.();
+  socket().send(["stream", tricky]);
+  expect(events).toEqual([{ type: "stream", stream: tricky }]);
+  close();
+});
 
-  first.readyState = 2;
-  first.onerror?.();
+test("a line that broke is opened anew, ever more slowly, until it works", async () => {
+  const { statuses, close } = feed();
+  socket().onopen?.();
+  socket().onclose?.();
+  expect(statuses.at(-1)).toBe("lost");
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(FakeSocket.all).toHaveLength(2);
+  socket(1).onopen?.();
+  expect(statuses.at(-1)).toBe("open");
+  socket(1).onclose?.();
+  await vi.advanceTimersByTimeAsync(1_000);
+  expect(FakeSocket.all).toHaveLength(3);
+  close();
+});
+
+test("a line that has fallen silent is given up", async () => {
+  const { statuses, close } = feed();
+  socket().onopen?.();
+  await vi.advanceTimersByTimeAsync(39_000);
+  socket().onmessage?.({ data: ": still here\n\n" });
+  await vi.advanceTimersByTimeAsync(39_000);
+  expect(statuses.at(-1)).toBe("open");
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(statuses.at(-1)).toBe("lost");
+  expect(socket().closed).toBe(true);
+  close();
+});
+
+test("where no WebSocket gets through, the event stream takes its turn", async () => {
+  const { events, statuses, close } = feed("demo");
+  socket().onclose?.();
+  await vi.advanceTimersByTimeAsync(1_000);
+  const source = FakeEventSource.all[0] as FakeEventSource;
+  expect(source.url).toBe("/api/v1/events?stream=demo");
+  source.onopen?.();
+  source.send("stream", demo);
+  expect(events).toEqual([{ type: "stream", stream: demo }]);
+  expect(statuses.at(-1)).toBe("open");
+  // It worked, so it is what is tried again.
+  source.onerror?.();
   await vi.advanceTimersByTimeAsync(1_000);
   expect(FakeEventSource.all).toHaveLength(2);
-  const second = FakeEventSource.all[1] as FakeEventSource;
-  second.readyState = 2;
-  second.onerror?.();
-  await vi.advanceTimersByTimeAsync(1_900);
-  expect(FakeEventSource.all).toHaveLength(2);
-  await vi.advanceTimersByTimeAsync(200);
-  expect(FakeEventSource.all).toHaveLength(3);
-  (FakeEventSource.all[2] as FakeEventSource).onopen?.();
-  expect(statuses.at(-1)).toBe("open");
+  // It did not this time: back to the WebSocket.
+  (FakeEventSource.all[1] as FakeEventSource).onerror?.();
+  await vi.advanceTimersByTimeAsync(2_000);
+  expect(FakeSocket.all).toHaveLength(2);
   close();
 });
 
 test("a closed feed does not come back", async () => {
   const { close } = feed();
-  const source = FakeEventSource.all[0] as FakeEventSource;
-  source.readyState = 2;
-  source.onerror?.();
+  socket().onclose?.();
   close();
   await vi.advanceTimersByTimeAsync(60_000);
-  expect(FakeEventSource.all).toHaveLength(1);
+  expect(FakeSocket.all).toHaveLength(1);
+  expect(FakeEventSource.all).toHaveLength(0);
 });

@@ -1,11 +1,14 @@
 import type { SourceInfo, StreamInfo, StreamState } from "../src/lib/api";
 import type { Engine, Sample } from "../src/lib/player/engine";
+import type { Failure } from "../src/lib/player/failure";
 import type { Source } from "../src/lib/player/sources";
 
 export const SOURCES: SourceInfo[] = [
   { type: "dash", url: "/app/demo/manifest.mpd" },
   { type: "llhls", url: "/app/demo/master.m3u8" },
 ];
+
+export const WITH_WEBRTC = [...SOURCES, { type: "webrtc", url: "/app/demo" }];
 
 export function stream(state: StreamState, change: Partial<StreamInfo> = {}): StreamInfo {
   return {
@@ -16,15 +19,24 @@ export function stream(state: StreamState, change: Partial<StreamInfo> = {}): St
     since: state === "offline" ? null : "2026-01-01T12:00:00Z",
     tracks: [],
     sources: state === "offline" ? [] : SOURCES,
+    viewers: 0,
+    chat: true,
+    renditions: [],
+    thumbnail: null,
     ...change,
   };
 }
 
 /** A player without a picture: says what it was told, and plays as far as the test lets it. */
 export class FakeEngine implements Engine {
-  onError: (reason: string) => void = () => {};
+  onError: (failure: Failure) => void = () => {};
   readonly loads: string[] = [];
   readonly broken = new Set<string>();
+  /** Of the broken ones, those that send the beginning of a picture. */
+  readonly begun = new Set<string>();
+  readonly prepared: string[] = [];
+  /** Whether a WebRTC connection comes about. */
+  connects = true;
   /** Media seconds per second of the clock; 0 is a freeze. */
   speed = 1;
   latency = 1;
@@ -51,8 +63,18 @@ export class FakeEngine implements Engine {
     const plays = !this.broken.has(this.#loaded.type) && !this.paused;
     if (plays) this.#position += ((now - this.#last) / 1000) * this.speed;
     this.#last = now;
-    const ready = this.broken.has(this.#loaded.type) ? 0 : 4;
+    const { type } = this.#loaded;
+    const ready = !this.broken.has(type) ? 4 : this.begun.has(type) ? 1 : 0;
     return { time: this.#position, paused: this.paused, ended: this.ended, ready, latency: this.latency };
+  }
+
+  prepare(source: Source): void {
+    this.prepared.push(source.type);
+  }
+
+  link(): "connecting" | "connected" | null {
+    if (this.#loaded?.type !== "webrtc") return null;
+    return this.connects ? "connected" : "connecting";
   }
 
   seekToLive(): void {

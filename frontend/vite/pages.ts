@@ -24,7 +24,10 @@ export function serverAddresses(): Plugin {
     configureServer(server) {
       server.middlewares.use((request, _response, next) => {
         const path = (request.url ?? "/").split("?")[0] ?? "/";
-        if (/^\/embed\/[^/.]+$/.test(path)) request.url = "/embed.html";
+        if (/^\/(studio(\/[^/.]+(\/chat)?)?|setup|login)\/?$/.test(path)) request.url = "/studio.html";
+        else if (/^\/embed\/[^/.]+$/.test(path))
+          request.url = /[?&]chat=only/.test(request.url ?? "") ? "/chat.html" : "/embed.html";
+        else if (/^\/overlay\/[^/.]+$/.test(path)) request.url = "/overlay.html";
         else if (/^\/[^/.@]+$/.test(path)) request.url = "/watch.html";
         next();
       });

@@ -41,6 +41,14 @@ export interface StreamInfo {
   tracks: Track[];
   /** Empty while offline. */
   sources: SourceInfo[];
+  /** How many watch at the moment. */
+  viewers: number;
+  /** Whether the stream has a chat. */
+  chat: boolean;
+  /** Names of what can be had besides what the broadcaster sends; empty while offline. */
+  renditions: string[];
+  /** Path of a small picture of what is shown now; null without video and while offline. */
+  thumbnail: string | null;
 }
 
 /** Why a request failed: the HTTP status, or 0 when no answer came at all. */

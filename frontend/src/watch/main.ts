@@ -1,4 +1,5 @@
 import "../lib/ui/base.css";
+import "../lib/ui/controls.css";
 import { mount } from "svelte";
 import Watch from "./Watch.svelte";
 

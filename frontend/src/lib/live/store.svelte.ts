@@ -1,5 +1,6 @@
 import { ApiError, getStream, type StreamInfo } from "../api";
 import { applyEvent, type Directory } from "./directory";
+import { embeddedStream } from "./embedded";
 import { type FeedStatus, openFeed } from "./feed";
 
 /** The directory as a reactive value. Close it when the page's component goes. */
@@ -18,8 +19,11 @@ export class LiveStore {
         this.status = status;
       },
     });
+    if (stream === undefined) return;
+    const embedded = embeddedStream(stream);
     // Asked as well as listened for: behind a proxy that holds events back, the page still shows the truth.
-    if (stream !== undefined) void this.#ask(stream);
+    if (embedded === undefined) void this.#ask(stream);
+    else this.directory = embedded ? [embedded] : [];
   }
 
   /** This page's stream: undefined while not known yet, null when the server has no such stream. */

@@ -38,9 +38,14 @@ export const hlsConfig = {
 export const dashConfig = {
   streaming: {
     delay: { liveDelay: 3, useSuggestedPresentationDelay: false },
-    liveCatchup: { enabled: true, maxDrift: 8, playbackRate: { min: -0.1, max: 0.1 } },
+    // No jump from any drift (0 would be a default of dash.js): it would bring everybody back who goes back. After a
+    // stall the page jumps by itself, and `catchup.ts` says how far behind somebody is chased.
+    liveCatchup: { enabled: true, maxDrift: 86_400, playbackRate: { min: -0.1, max: 0.1 } },
     buffer: { bufferToKeep: 30 },
     retryAttempts: { MPD: 2 },
+    // Which level plays is decided by `quality/controller.ts`, for this visit as for the last.
+    abr: { autoSwitchBitrate: { video: false } },
+    lastBitrateCachingInfo: { enabled: false },
     // Clocks are compared with this server only; see also `libraries.ts`.
     utcSynchronization: { useManifestDateHeaderTimeSource: true },
   },

@@ -9,7 +9,11 @@ import type { Protocol } from "./sources";
 export interface DebugView {
   readonly source: Protocol | null;
   readonly state: PlaybackState;
+  /** Name of the level on the screen. */
+  readonly quality: string | null;
   readonly player: OvenPlayerInstance | null;
+  /** While WebRTC plays: `getStats` says everything else. */
+  readonly connection: Pick<RTCPeerConnection, "getStats" | "connectionState"> | null;
 }
 
 declare global {

@@ -1,3 +1,4 @@
+import type { Failure } from "./failure";
 import type { Source } from "./sources";
 
 /** A look at the media element. */
@@ -14,12 +15,16 @@ export interface Sample {
 
 /** What the controller needs of a player; `oven.ts` is the real one, tests bring their own. */
 export interface Engine {
-  /** Replaces whatever plays. Rejects when the source cannot even be set up. */
+  /** Replaces whatever plays; fulfilled when it is on its way. Rejects when the source cannot even be set up. */
   load(source: Source): Promise<void>;
+  /** Fetches what a source needs to be played, so that it starts sooner if it has to. */
+  prepare(source: Source): void;
+  /** How far a connection of its own is; null where the source has none, but is fetched piece by piece. */
+  link(): "connecting" | "connected" | null;
   sample(): Sample | null;
   seekToLive(): void;
   /** Takes the picture away. */
   stop(): void;
   /** Set by the controller. */
-  onError: (reason: string) => void;
+  onError: (failure: Failure) => void;
 }

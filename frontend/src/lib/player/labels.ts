@@ -15,4 +15,6 @@ export function labelControls(root: HTMLElement): void {
       button.setAttribute("title", t(key));
     }
   }
+  // No name, no role and no keys of its own: the arrow keys wind from every other control.
+  for (const bar of root.querySelectorAll(".op-progressbar")) bar.setAttribute("tabindex", "-1");
 }

@@ -11,6 +11,8 @@ export async function loadLibraries(type: Protocol): Promise<OvenPlayerStatic> {
 }
 
 const MEDIA_LIBRARIES: Record<Protocol, () => Promise<void>> = {
+  // Is in OvenPlayer, and in the browser.
+  webrtc: async () => {},
   llhls: async () => {
     window.Hls ??= (await import("hls.js")).default;
   },

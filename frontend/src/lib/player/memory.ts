@@ -1,54 +1,110 @@
+import { browserStore, type Store } from "../store";
+import { type Failure, isOfNetwork, KEEP_MS, type Reason } from "./failure";
 import { isProtocol, type Protocol } from "./sources";
 
-/** Long enough for a reload or a second visit, short enough to get the best source back soon. */
-const KEEP_MS = 10 * 60_000;
+/** A failure and how long it counts, in milliseconds since 1970. */
+export interface Remembered extends Failure {
+  until: number;
+}
 
-type Store = Pick<Storage, "getItem" | "setItem" | "removeItem">;
+type Failures = Map<Protocol, Remembered>;
 
-/** Remembers per stream which protocol played, so that a reload does not try the broken one again. */
+const KEY = "ghostlive.failed";
+/** More than a server's sentence has. */
+const MAX_DETAIL = 300;
+
+/**
+ * Remembers which protocols did not play and why, so that a reload does not wait for the broken one again: what the
+ * network refuses for all streams, anything else for the stream. Without storage, for as long as the page is open.
+ */
 export class SourceMemory {
   readonly #key: string;
+  /** What could not be stored. */
+  readonly #held = new Map<string, Failures>();
 
   constructor(
     stream: string,
     private readonly store: Store | null = browserStore(),
     private readonly now: () => number = Date.now,
   ) {
-    this.#key = `ghostlive.source.${stream}`;
+    this.#key = `${KEY}.${stream}`;
   }
 
-  recall(): Protocol | null {
-    try {
-      const [type, until] = (this.store?.getItem(this.#key) ?? "").split("@");
-      return isProtocol(type) && Number(until) > this.now() ? type : null;
-    } catch {
-      return null;
+  /** Why a protocol is not to be tried first; null when nothing is known against it. */
+  recall(type: Protocol): Remembered | null {
+    for (const key of [this.#key, KEY]) {
+      const found = this.#read(key).get(type);
+      if (found && found.until > this.now()) return found;
+    }
+    return null;
+  }
+
+  blame(type: Protocol, failure: Failure): void {
+    const key = isOfNetwork(failure) ? KEY : this.#key;
+    const { reason } = failure;
+    const detail = failure.detail.slice(0, MAX_DETAIL);
+    this.#write(key, this.#read(key).set(type, { reason, detail, until: this.now() + KEEP_MS[reason] }));
+  }
+
+  /** It plays. */
+  absolve(type: Protocol): void {
+    for (const key of [this.#key, KEY]) {
+      const failures = this.#read(key);
+      if (failures.delete(type)) this.#write(key, failures);
     }
   }
 
-  remember(type: Protocol): void {
-    this.#quietly((store) => store.setItem(this.#key, `${type}@${this.now() + KEEP_MS}`));
+  /** Another broadcast: what was wrong with the last one says nothing of it. */
+  renew(): void {
+    this.#write(this.#key, new Map());
   }
 
+  /** Another network, or another server: nothing of what was known holds. */
   forget(): void {
-    this.#quietly((store) => store.removeItem(this.#key));
+    this.renew();
+    this.#write(KEY, new Map());
   }
 
-  /** Storage may be full or forbidden; the player works without. */
-  #quietly(action: (store: Store) => void): void {
+  #read(key: string): Failures {
     try {
-      if (this.store) action(this.store);
+      return this.#held.get(key) ?? parse(this.store?.getItem(key) ?? "");
     } catch {
-      // Nothing to do: only a convenience is lost.
+      return new Map();
+    }
+  }
+
+  #write(key: string, failures: Failures): void {
+    this.#held.set(key, failures);
+    try {
+      if (!this.store) return;
+      if (failures.size === 0) this.store.removeItem(key);
+      else this.store.setItem(key, JSON.stringify(Object.fromEntries(failures)));
+      this.#held.delete(key);
+    } catch {
+      // Storage may be full or forbidden: what is held has to do.
     }
   }
 }
 
-/** Reading the property throws where a frame is denied storage. */
-function browserStore(): Store | null {
+/** Storage is shared with other versions of this page, and with whatever the viewer's extensions write. */
+function parse(text: string): Failures {
+  const found: Failures = new Map();
+  if (!text) return found;
+  let value: unknown;
   try {
-    return window.localStorage;
+    value = JSON.parse(text);
   } catch {
-    return null;
+    return found;
   }
+  if (typeof value !== "object" || value === null) return found;
+  for (const [type, entry] of Object.entries(value)) {
+    if (isProtocol(type) && isRemembered(entry)) found.set(type, entry);
+  }
+  return found;
+}
+
+function isRemembered(entry: unknown): entry is Remembered {
+  if (typeof entry !== "object" || entry === null) return false;
+  const { reason, detail, until } = entry as Partial<Remembered>;
+  return Object.hasOwn(KEEP_MS, reason as Reason) && typeof detail === "string" && typeof until === "number";
 }

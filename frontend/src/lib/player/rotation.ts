@@ -15,15 +15,27 @@ export class Rotation {
   #rounds = 0;
   #current: Source;
 
-  /** @param sources at least one, best first */
-  constructor(readonly sources: readonly Source[]) {
-    const first = sources[0];
+  /**
+   * @param sources at least one, best first
+   * @param current the one that plays already
+   */
+  constructor(
+    readonly sources: readonly Source[],
+    current?: Source,
+  ) {
+    const first = current ?? sources[0];
     if (!first) throw new Error("a rotation needs a source");
     this.#current = first;
   }
 
   get current(): Source {
     return this.#current;
+  }
+
+  /** What would be tried now if the current source failed; nothing when all have. */
+  get next(): Source | undefined {
+    const { type: current } = this.#current;
+    return this.sources.find(({ type }) => type !== current && !this.#failed.has(type));
   }
 
   /** The current source has failed; says what to try now. */

@@ -1,0 +1,40 @@
+import type { Command } from "./options";
+
+const moderators = true;
+
+/** What can be written after a slash: the server's table (`chat/moderation/commands.py`), to which a test holds it. */
+export const COMMANDS: readonly Command[] = [
+  { name: "help", usage: "[command]", moderators: false },
+  { name: "me", usage: "words", moderators: false },
+  { name: "rules", usage: "", moderators: false },
+  { name: "mods", usage: "", moderators: false },
+  { name: "ban", usage: "name [length] [reason]", moderators },
+  { name: "unban", usage: "name", moderators },
+  { name: "bans", usage: "", moderators },
+  { name: "timeout", usage: "name [length] [reason]", moderators },
+  { name: "kick", usage: "name [reason]", moderators },
+  { name: "warn", usage: "name [reason]", moderators },
+  { name: "delete", usage: "name|number", moderators },
+  { name: "purge", usage: "name", moderators },
+  { name: "clear", usage: "", moderators },
+  { name: "pin", usage: "[name|number]", moderators },
+  { name: "unpin", usage: "", moderators },
+  { name: "trust", usage: "name", moderators },
+  { name: "untrust", usage: "name", moderators },
+  { name: "shield", usage: "[on|off]", moderators },
+  { name: "slow", usage: "[seconds|off]", moderators },
+  { name: "followers", usage: "[minutes|off]", moderators },
+  { name: "approve", usage: "[on|off]", moderators },
+  { name: "links", usage: "[on|off]", moderators },
+  { name: "emotes", usage: "[on|off]", moderators },
+  { name: "readonly", usage: "[on|off]", moderators },
+  { name: "guests", usage: "open|hold|work|signin", moderators },
+  { name: "caps", usage: "[percent|off]", moderators },
+  { name: "duplicates", usage: "[seconds|off]", moderators },
+  { name: "word", usage: "add|hold|remove|list [exact|glob|regex] word", moderators },
+  { name: "held", usage: "", moderators },
+  { name: "allow", usage: "number|all", moderators },
+  { name: "deny", usage: "number|all", moderators },
+  { name: "mod", usage: "account|@name:server", moderators },
+  { name: "unmod", usage: "account|@name:server", moderators },
+];

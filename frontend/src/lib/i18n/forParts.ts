@@ -1,0 +1,4 @@
+import { register } from "./index";
+import { parts } from "./parts";
+
+register(parts);

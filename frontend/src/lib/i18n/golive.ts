@@ -1,0 +1,111 @@
+/** The strings of broadcasting from the browser; `en.ts` makes one catalogue of all. */
+export const golive = {
+  "golive.link": "Go live from the browser",
+  "golive.heading": "Go live from this browser",
+  "golive.intro": "Camera or screen, straight from this tab: no other program is needed.",
+  "golive.stream": "Stream",
+  "golive.none": "Your account has no stream to broadcast on. Make one in the studio first.",
+  "golive.watch": "Watch page (new tab)",
+  "golive.manage": "Manage this stream",
+  "golive.keyLabel": "This browser",
+
+  "golive.insecure":
+    "Browsers give camera, microphone and screen only to pages that come over HTTPS. Open this page by the server’s https address, or on the server itself as localhost.",
+  "golive.unusable": "This browser has no WebRTC, so it cannot broadcast. Use another one, or OBS.",
+
+  "golive.preview": "Preview",
+  "golive.preview.alt": "What you are about to send",
+  "golive.preview.open": "Turn on camera and microphone",
+  "golive.preview.share": "Choose what to share",
+  "golive.preview.sound": "Turn on the microphone",
+  "golive.preview.opening": "Allow it in the browser’s question…",
+  "golive.preview.off": "Nothing is sent until you go live.",
+  "golive.preview.unshared": "You have ended the sharing.",
+  "golive.preview.unsharedLive":
+    "You have ended the sharing. Viewers see a dark picture until you share again.",
+  "golive.preview.soundOnly": "Sound only",
+  "golive.preview.mirrored": "You see yourself as in a mirror; viewers see you the right way round.",
+
+  "golive.picture": "Picture",
+  "golive.picture.camera": "Camera",
+  "golive.picture.screen": "Screen",
+  "golive.picture.none": "No picture",
+  "golive.camera": "Camera",
+  "golive.device.default": "The system’s default",
+  "golive.share": "Choose what to share…",
+  "golive.shareAgain": "Share something else…",
+  "golive.screenSound": "With the sound of what is shared, where the browser offers it",
+  "golive.screenSilent": "What is shared has no sound.",
+  "golive.mirror": "Mirror the preview",
+  "golive.sound": "Sound",
+  "golive.microphone": "Microphone",
+  "golive.microphone.none": "No microphone",
+  "golive.voice": "Reduce noise and echo (good for a voice, bad for music)",
+  "golive.mute": "Mute the microphone",
+  "golive.unmute": "Unmute the microphone",
+  "golive.muted": "The microphone is muted.",
+  "golive.level": "Level",
+  "golive.level.percent": "{percent} percent",
+  "golive.level.silent":
+    "No sound comes in. Check that the microphone is the right one and not switched off.",
+  "golive.level.loud": "Too loud: it distorts. Go back a little, or lower the microphone in the system.",
+
+  "golive.quality": "Quality",
+  "golive.size": "Size",
+  "golive.size.lines": "{width}×{height}",
+  "golive.rate": "Frames per second",
+  "golive.bitrate": "Bit rate",
+  "golive.bitrate.auto": "By size ({rate})",
+  "golive.simulcast": "Send a smaller picture, too",
+  "golive.simulcast.hint":
+    "Viewers with a slow connection get it without encoding on the server; it costs this computer and your upload a third more.",
+
+  "golive.start": "Go live",
+  "golive.stop": "End the broadcast",
+  "golive.state.off": "Off the air",
+  "golive.state.connecting": "Connecting…",
+  "golive.state.on": "On air",
+  "golive.state.again": "Connecting again…",
+  "golive.state.failed": "Off the air",
+  "golive.again": "The connection broke. The broadcast goes on by itself as soon as it is back.",
+  "golive.again.reason": "The connection broke, and the last try to go on failed: {reason}",
+  "golive.viewers.one": "1 watching",
+  "golive.viewers.many": "{count} watching",
+  "golive.stats": "How it is sent",
+  "golive.stat.size": "Picture",
+  "golive.stat.bitrate": "Bit rate",
+  "golive.stat.dropped": "Frames dropped",
+  "golive.stat.loss": "Packets lost",
+  "golive.stat.roundTrip": "Round trip",
+  "golive.stat.transport": "Connection",
+  "golive.ms": "{count} ms",
+  "golive.percent": "{share} %",
+  "golive.limited.cpu":
+    "This computer is too slow for the size and rate that you chose: the picture is smaller.",
+  "golive.limited.bandwidth":
+    "Your upload is too slow for the bit rate that you chose: the picture is worse.",
+
+  "golive.failed.taken": "Somebody is broadcasting on this stream already. End that broadcast first.",
+  "golive.failed.noWay":
+    "The server answers, but no picture gets through to it: the network, or the server’s firewall, lets neither UDP nor TCP through to the port for media.",
+  "golive.failed.browser": "The browser could not do it: {reason}",
+
+  "golive.problem.denied.camera":
+    "The browser does not give the camera. Allow it by the sign in the address bar, and in the system’s settings.",
+  "golive.problem.denied.microphone":
+    "The browser does not give the microphone. Allow it by the sign in the address bar, and in the system’s settings.",
+  "golive.problem.denied.screen": "Nothing was chosen to be shared.",
+  "golive.problem.missing.camera": "There is no camera. Plug one in, or share the screen.",
+  "golive.problem.missing.microphone": "There is no microphone. Plug one in, or choose “No microphone”.",
+  "golive.problem.missing.screen": "There was nothing to share.",
+  "golive.problem.busy.camera": "The camera is in use by another program. Close that, then try again.",
+  "golive.problem.busy.microphone":
+    "The microphone is in use by another program. Close that, then try again.",
+  "golive.problem.busy.screen": "The screen cannot be shared at the moment. Try again.",
+  "golive.problem.unsupported": "This browser cannot share a screen. Use the camera, or a computer.",
+  "golive.problem.unknown": "The browser could not open it. Try again, or reload the page.",
+
+  "golive.leave.title": "You are on air",
+  "golive.leave.text": "Leaving this page ends the broadcast.",
+  "golive.leave.confirm": "End it and leave",
+} as const;

@@ -1,0 +1,11 @@
+/** What is used of `localStorage`. */
+export type Store = Pick<Storage, "getItem" | "setItem" | "removeItem">;
+
+/** Reading the property throws where a frame is denied storage. */
+export function browserStore(): Store | null {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
+}
