@@ -13,19 +13,32 @@ from typing import Any
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
+from tests.support import schedule
 
-LIMIT = 120.0
+LIMIT = 300.0
 """Seconds that a test may take, and its set-up and its clean-up each."""
 
-# Examples have no deadline: a busy machine is no error, and each test has its limit.
-settings.register_profile("here", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True)
+# Examples have no deadline, and may take long to make: a busy machine is no error, and each test has its limit.
+_PATIENT = (HealthCheck.too_slow,)
+settings.register_profile("here", deadline=None, suppress_health_check=_PATIENT)
+settings.register_profile("ci", deadline=None, derandomize=True, suppress_health_check=_PATIENT)
 settings.load_profile("ci" if os.environ.get("CI") else "here")
 
 
 class TimeLimitError(BaseException):
     """A test took too long. Not an `Exception`, so that the code under test does not catch it."""
+
+
+def pytest_configure() -> None:
+    """Know one's place among the workers."""
+    schedule.settle_in()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Scheduling | None:
+    """See `tests.support.schedule`."""
+    return schedule.Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -37,6 +50,8 @@ def _no_blocking_calls() -> Iterator[None]:
         # Runs on an event loop of its own, in a thread of its own, which it may block.
         for function in blockbuster.functions.values():
             function.can_block_in("ghostlive/db/migrate.py", {"run_migrations"})
+            # It looks for PostgreSQL's own files in the home directory whenever it connects.
+            function.can_block_in("asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args", "_read_password_file"})
         yield
 
 

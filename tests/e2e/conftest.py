@@ -15,19 +15,17 @@ from tests.support.site import Site, site
 ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """A server with the default settings."""
     with running(tmp_path_factory.mktemp("e2e")) as program:
         yield program
 
 
-@pytest.fixture(scope="session")
-def channels(server: Program) -> Iterator[Channels]:
+@pytest.fixture(scope="package")
+def channels(server: Program) -> Channels:
     """New streams of the server."""
-    found = Channels(server)
-    yield found
-    found.close()
+    return Channels(server)
 
 
 @pytest.fixture
@@ -36,7 +34,7 @@ def channel(channels: Channels) -> Channel:
     return channels.take()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def steady(server: Program) -> Iterator[Channel]:
     """A stream that ffmpeg publishes for as long as the tests run."""
     channel = Channel.add(server, "steady")
@@ -46,14 +44,14 @@ def steady(server: Program) -> Iterator[Channel]:
         yield channel
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def outside() -> Iterator[Site]:
     """Another web site."""
     with site() as found:
         yield found
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
+@pytest_asyncio.fixture(scope="package", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """Chromium that plays sound unasked."""
     async with chromium() as found:
@@ -75,3 +73,11 @@ async def page(browser: Browser, trouble: Trouble) -> AsyncIterator[Page]:
     yield page
     await context.close()
     trouble.check()
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def plain_page(browser: Browser) -> AsyncIterator[Page]:
+    """A page that may ask for what it likes."""
+    context = await browser.new_context()
+    yield await context.new_page()
+    await context.close()

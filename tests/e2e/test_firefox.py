@@ -1,10 +1,11 @@
-"""The core journey in Firefox: play, follow a publisher that returns, go off the air, come back."""
+"""The core journey in Firefox: play, follow a publisher that returns, go off the air, come back; and chat."""
 
 from collections.abc import Iterator
 
 import pytest
 from tests.support.browser import difference
 from tests.support.channel import Channel
+from tests.support.chat_client import ChatClient, chat_url
 from tests.support.encoder import Picture, publishing
 from tests.support.firefox import Firefox, firefox
 from tests.support.program import wait_for
@@ -66,6 +67,34 @@ def test_firefox_follows_the_broadcast_without_a_reload(channel: Channel, fox: F
         fox.until("the next broadcast", f"{state}.state === 'playing'")
         _expect_moving_picture(fox)
     assert fox.evaluate("window.neverReloaded") is True
+
+
+def test_guests_in_firefox_chat_beside_the_picture(steady: Channel, fox: Firefox) -> None:
+    fox.errors.clear()
+    fox.requests.clear()
+    texts = "[...document.querySelectorAll('[data-testid=chat-text]')].map((text) => text.textContent)"
+    with ChatClient(chat_url(steady.program.url, steady.name)) as other:
+        other.join("Chrome")
+        fox.open(steady.page)
+        _expect_moving_picture(fox)
+        fox.focus("chat-name-field")
+        fox.type("Fox\n")
+        fox.focus("chat-field")
+        fox.type("hello from Firefox\n")
+        other.wait(lambda: "hello from Firefox" in other.texts, "the message from Firefox")
+        other.post("and hello to you", "answer-1")
+        fox.until("the answer", f"{texts}.at(-1) === 'and hello to you'")
+        # The same guest after a reload, who has missed nothing.
+        fox.open(steady.page)
+        fox.until("the conversation", f"{texts}.slice(-2).join('|') === 'hello from Firefox|and hello to you'")
+        fox.focus("chat-field")
+        fox.type("still me\n")
+        other.wait(lambda: "still me" in other.texts, "the message after the reload")
+        mine = [message["author"]["id"] for message in other.messages if message["author"]["name"] == "Fox"]
+        assert len(mine) == 2
+        assert len(set(mine)) == 1
+    assert fox.errors == []
+    assert all(url.startswith((steady.program.url, "ws:", "blob:", "data:")) for url in fox.requests), fox.requests
 
 
 def _expect_moving_picture(fox: Firefox) -> None:

@@ -1,75 +1,18 @@
 """Players that people put on their own pages play our addresses as they are: Shaka, dash.js, hls.js."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
-import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Page
 from tests.support.browser import eventually, expect_moving_picture, until
 from tests.support.channel import Channel
 from tests.support.encoder import Picture, publishing
+from tests.support.players import PLAYERS, page_with
 from tests.support.site import Site
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 SMALL = Picture(width=320, height=180)
-
-PLAYERS = {
-    "shaka": (
-        "shaka-player/dist/shaka-player.compiled.js",
-        """
-        const player = new shaka.Player();
-        player.addEventListener("error", (event) => window.failures.push(`${event.detail.code} ${event.detail.data}`));
-        player.configure({streaming: {lowLatencyMode: LOW}});
-        const failed = (error) => window.failures.push(String(error.code));
-        player.attach(video).then(() => player.load(ADDRESS)).catch(failed);
-        window.latency = () => player.getStats().liveLatency;
-        """,
-    ),
-    "dash.js": (
-        "dashjs/dist/dash.all.min.js",
-        """
-        const player = dashjs.MediaPlayer().create();
-        player.on("error", (event) => window.failures.push(JSON.stringify(event.error)));
-        player.initialize(video, null, true);
-        player.clearDefaultUTCTimingSources();
-        if (LOW) player.updateSettings({streaming: {delay: {liveDelay: 1.5}, liveCatchup: {enabled: true}}});
-        player.attachSource(ADDRESS);
-        window.latency = () => player.getCurrentLiveLatency();
-        """,
-    ),
-    "hls.js": (
-        "hls.js/dist/hls.min.js",
-        """
-        const player = new Hls({lowLatencyMode: LOW});
-        player.on("hlsError", (name, data) => { if (data.fatal) window.failures.push(data.details); });
-        player.loadSource(ADDRESS);
-        player.attachMedia(video);
-        window.latency = () => player.latency;
-        """,
-    ),
-}
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def plain_page(browser: Browser) -> AsyncIterator[Page]:
-    """A page that may ask for what it likes."""
-    context = await browser.new_context()
-    yield await context.new_page()
-    await context.close()
-
-
-def page_with(outside: Site, player: str, address: str, *, low: bool) -> str:
-    """A page of another site with this player; its address."""
-    script, code = PLAYERS[player]
-    code = code.replace("ADDRESS", f'"{address}"').replace("LOW", str(low).lower())
-    return outside.add(
-        player,
-        f"""<!doctype html><title>{player}</title><video muted autoplay width="640"></video>
-        <script src="/packages/{script}"></script>
-        <script>window.failures = []; const video = document.querySelector("video"); {code}</script>""",
-    )
 
 
 @pytest.mark.parametrize("low", [False, True], ids=["usual", "low latency"])

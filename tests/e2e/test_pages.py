@@ -14,7 +14,7 @@ from tests.support.site import Site
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 SMALL = Picture(width=320, height=180)
-WAIT = 40_000
+WAIT = 60_000
 
 
 async def test_the_list_shows_what_is_live_and_changes_without_a_reload(

@@ -25,7 +25,7 @@ def test_ffmpeg_is_on_the_air_by_either_address(channel: Channel, form: str, tls
         assert (audio["codec"], audio["sample_rate"], audio["channels"]) == ("mp4a.40.2", 48_000, 2)
         assert set(channel.renditions()) == {"video", "audio"}
         encoder.stop()
-        channel.wait_until("offline", 5)
+        assert channel.wait_for_the_end() == "offline"
 
 
 @pytest.mark.parametrize("form", ["{server}/{wrong}", "{server}/{name}?key={wrong}", "{server}/{name}"])
@@ -92,7 +92,7 @@ def test_an_encoder_that_says_goodbye_takes_the_stream_off_the_air_at_once(chann
         channel.wait_for_segments(1)
         playlist = channel.renditions()["video"]
         encoder.stop()
-        channel.wait_until("offline", 5)
+        assert channel.wait_for_the_end() == "offline"
     assert channel.playlist(playlist).ended
 
 

@@ -190,7 +190,8 @@ def test_killed_in_the_middle_of_a_broadcast_it_serves_again_at_once(tmp_path: P
     with running(tmp_path / "data") as program:
         channel = Channel.add(program)
         program.stop()
-        first = program.start()
+        program.start()
+        first = program.worked()
         encoder = Encoder(channel.publish_url, SMALL)
         try:
             channel.wait_until("live")
@@ -199,9 +200,9 @@ def test_killed_in_the_middle_of_a_broadcast_it_serves_again_at_once(tmp_path: P
             segment = f"{file.rpartition('/')[0]}/{channel.playlist(file).segments[0].uri}"
             assert channel.get(segment).status_code == 200
             program.stop(signal.SIGKILL)
-            seconds = program.start()
-            # Three seconds, or on a machine too busy for that, hardly more than the first start there.
-            assert seconds < max(3, 1.5 * first), f"healthy after {seconds:.1f} s, at first after {first:.1f} s"
+            program.start()
+            # Hardly more work than the first start, however large what has to be put right was.
+            assert program.worked() < 1.3 * first + 0.2
             # The encoder's user, or the encoder itself, presses the button again: the same key, the same page.
             assert channel.state() == "offline"
             with publishing(channel.publish_url, SMALL):
@@ -250,7 +251,7 @@ def test_sigterm_ends_it_within_five_seconds_with_viewers_and_encoder_attached(t
 
 def test_a_stream_added_beside_the_running_server_can_be_published_at_once(tmp_path: Path) -> None:
     with running(tmp_path / "data") as program:
-        channel = Channel.add(program)
+        channel = Channel(program, "beside", program.run("stream", "add", "beside")["key"])
         assert channel.state() == "offline"
         assert get(channel.page).status_code == 200
         with publishing(channel.publish_url, SMALL):

@@ -4,7 +4,7 @@ import gzip
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 from xml.etree import ElementTree
 
@@ -25,16 +25,18 @@ def video(steady: Channel) -> str:
 
 
 def test_a_blocking_reload_is_answered_when_the_part_is_there_and_no_earlier(steady: Channel, video: str) -> None:
-    for _ in range(4):
-        now = steady.playlist(f"{video}/media.m3u8")
-        msn, part = _next_part(now)
-        begin = time.monotonic()
+    prompt = 0
+    for tries in range(40):
+        msn, part = _next_part(steady.playlist(f"{video}/media.m3u8"))
         answer = steady.get(f"{video}/media.m3u8?_HLS_msn={msn}&_HLS_part={part}")
-        waited = time.monotonic() - begin
         assert answer.status_code == 200
         then = parse_media(answer.text)
         assert _has(then, msn, part), answer.text
-        assert waited < 2 * now.target
+        # With no more than was asked for; a machine that is busy may bring the question too late for that.
+        prompt += _next_part(then) == (msn, part + 1)
+        if prompt and tries >= 3:
+            break
+    assert prompt
     # Without a part: the whole segment.
     now = steady.playlist(f"{video}/media.m3u8")
     then = steady.playlist(f"{video}/media.m3u8", f"?_HLS_msn={now.last + 1}")
@@ -52,11 +54,10 @@ def test_many_waiting_players_are_answered_with_the_same_playlist(steady: Channe
 
 def test_a_reload_too_far_ahead_is_refused(steady: Channel, video: str) -> None:
     now = steady.playlist(f"{video}/media.m3u8")
-    begin = time.monotonic()
     answer = steady.get(f"{video}/media.m3u8?_HLS_msn={now.last + 10}")
     assert answer.status_code == 400
     assert "too far" in answer.json()["detail"]
-    assert time.monotonic() - begin < 2
+    assert steady.playlist(f"{video}/media.m3u8").last < now.last + 10, "it is not waited for"
     assert steady.get(f"{video}/media.m3u8?_HLS_part=1").status_code == 400
     assert steady.get(f"{video}/media.m3u8?_HLS_msn=soon").status_code == 400
 
@@ -87,18 +88,21 @@ def test_a_delta_update_skips_what_the_player_knows(steady: Channel, video: str)
 
 def test_a_segment_at_the_live_edge_comes_in_pieces_as_it_is_made(steady: Channel, video: str) -> None:
     """What a low-latency DASH player does: ask for the segment that is being made."""
-    now = steady.playlist(f"{video}/media.m3u8")
-    arrivals: list[float] = []
-    size = 0
-    with httpx.stream("GET", steady.url(f"{video}/{now.last + 2}.m4s"), timeout=30) as answer:
-        assert answer.status_code == 200
-        assert "content-length" not in answer.headers
-        for piece in answer.iter_raw():
-            size += len(piece)
-            arrivals.append(time.monotonic())
-    assert len(arrivals) >= 4
-    assert arrivals[-1] - arrivals[0] > 0.5
-    assert size == len(steady.get(f"{video}/{now.last + 2}.m4s").content)
+    for _ in range(10):
+        wanted = steady.playlist(f"{video}/media.m3u8").last + 2
+        arrivals: list[float] = []
+        size = 0
+        with httpx.stream("GET", steady.url(f"{video}/{wanted}.m4s"), timeout=30) as answer:
+            assert answer.status_code == 200
+            in_pieces = "content-length" not in answer.headers
+            for piece in answer.iter_raw():
+                size += len(piece)
+                arrivals.append(time.monotonic())
+        assert size == len(steady.get(f"{video}/{wanted}.m4s").content)
+        # A busy machine may bring the question, or the pieces, when all is made; a server that waits does so each time.
+        if in_pieces and len(arrivals) >= 4 and arrivals[-1] - arrivals[0] > 0.5:
+            return
+    pytest.fail("never in pieces")
 
 
 def test_playlists_are_compressed_for_those_who_can(steady: Channel, video: str) -> None:
@@ -219,9 +223,10 @@ def test_the_manifest_lists_what_is_there_and_tells_the_time(steady: Channel) ->
     # The tracks' timelines agree to within a second, and reach up to now.
     ends = [track.segments[-2].end for track in manifest.tracks]
     assert max(ends) - min(ends) < 1.5
+    before = datetime.now(UTC)
     answer = get(str(httpx.URL(steady.url("manifest.mpd")).join(manifest.time_url)))
     server_time = datetime.fromisoformat(answer.text)
-    assert abs((datetime.now(UTC) - server_time).total_seconds()) < 2
+    assert before - timedelta(seconds=1) <= server_time <= datetime.now(UTC) + timedelta(seconds=1)
     assert manifest.start is not None
     edge = manifest.start.timestamp() + max(ends)
     assert -1 < server_time.timestamp() - edge < 10, "the manifest's clock is not the wall clock"

@@ -2,15 +2,24 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
-from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright
+from playwright.async_api import Browser, ConsoleMessage, Page, Request, async_playwright, expect
 
 T = TypeVar("T")
+
+CHROMIUM = "/usr/bin/chromium"
+"""The browser as people have it."""
+ENGINE = "/usr/bin/chromium-headless-shell"
+"""The same without the windows and menus around its pages, at half the work."""
+
+PATIENCE = 60.0
+"""Seconds until something is not going to happen: other tests keep the machine busy."""
+expect.set_options(timeout=PATIENCE * 1000)
 
 _FLAGS = [
     "--no-sandbox",
@@ -24,8 +33,18 @@ _FLAGS = [
 _AUTOPLAY = "--autoplay-policy=no-user-gesture-required"
 _NO_AUTOPLAY = "--autoplay-policy=document-user-activation-required"
 
+# How much sound there was, in no particular unit; null where the browser does not say. A peer connection's sound is
+# decoded elsewhere than a video's: of that, how much of it was not silence.
+SOUND = """async () => {
+  const video = document.querySelector("video");
+  if (!video?.srcObject) return video?.webkitAudioDecodedByteCount ?? null;
+  const stats = [...await window.ghostlive?.connection?.getStats() ?? []].map(([, entry]) => entry);
+  return stats.find((entry) => entry.type === "inbound-rtp" && entry.kind === "audio")?.totalAudioEnergy ?? null;
+}"""
+
 # Draws the current frame small, so that two of them can be compared; silent while there is no picture.
-LOOK = """() => {
+LOOK = f"""async () => {{
+  const sound = await ({SOUND})();
   const video = document.querySelector("video");
   if (!video || video.readyState < 2 || !video.videoWidth) return null;
   const canvas = document.createElement("canvas");
@@ -33,17 +52,17 @@ LOOK = """() => {
   const context = canvas.getContext("2d");
   context.drawImage(video, 0, 0, 32, 18);
   const quality = video.getVideoPlaybackQuality();
-  return {
+  return {{
     time: video.currentTime,
     paused: video.paused,
     muted: video.muted,
     width: video.videoWidth,
     height: video.videoHeight,
     frames: quality.totalVideoFrames - quality.droppedVideoFrames,
-    sound: video.webkitAudioDecodedByteCount ?? null,
+    sound,
     pixels: Array.from(context.getImageData(0, 0, 32, 18).data),
-  };
-}"""
+  }};
+}}"""
 
 
 @dataclass
@@ -86,11 +105,13 @@ class Trouble:
 
 
 @asynccontextmanager
-async def chromium(*, autoplay: bool = True) -> AsyncIterator[Browser]:
+async def chromium(
+    *, autoplay: bool = True, extra: Sequence[str] = (), command: str = ENGINE
+) -> AsyncIterator[Browser]:
     """A headless Chromium; without `autoplay` it refuses sound until the page is touched, as at a viewer's."""
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(
-            executable_path="/usr/bin/chromium", args=[*_FLAGS, _AUTOPLAY if autoplay else _NO_AUTOPLAY]
+            executable_path=command, args=[*_FLAGS, _AUTOPLAY if autoplay else _NO_AUTOPLAY, *extra]
         )
         try:
             yield browser
@@ -98,7 +119,7 @@ async def chromium(*, autoplay: bool = True) -> AsyncIterator[Browser]:
             await browser.close()
 
 
-async def eventually(what: str, condition: Callable[[], Awaitable[T]], timeout: float = 40.0) -> T:
+async def eventually(what: str, condition: Callable[[], Awaitable[T]], timeout: float = PATIENCE) -> T:
     """Ask until the answer is true; the answer. Says what the last one was."""
     end = time.monotonic() + timeout
     while True:
@@ -110,7 +131,7 @@ async def eventually(what: str, condition: Callable[[], Awaitable[T]], timeout: 
         await asyncio.sleep(0.1)
 
 
-async def until(page: Page, what: str, expression: str, timeout: float = 40.0) -> Any:
+async def until(page: Page, what: str, expression: str, timeout: float = PATIENCE) -> Any:
     """Wait until JavaScript says so; its answer."""
 
     async def ask() -> Any:
@@ -119,7 +140,7 @@ async def until(page: Page, what: str, expression: str, timeout: float = 40.0) -
     return await eventually(what, ask, timeout)
 
 
-async def expect_moving_picture(page: Page, *, sound: bool = True, frames: int = 30, timeout: float = 40.0) -> None:
+async def expect_moving_picture(page: Page, *, sound: bool = True, frames: int = 30, timeout: float = PATIENCE) -> None:
     """Wait until so many more frames were shown, the picture has changed, and sound was decoded."""
     first = await eventually("a picture", lambda: page.evaluate(LOOK), timeout)
 
@@ -133,10 +154,20 @@ async def expect_moving_picture(page: Page, *, sound: bool = True, frames: int =
             now["frames"] >= first["frames"] + frames
             and now["time"] > first["time"] + 0.5
             and difference(first["pixels"], now["pixels"]) > 1.0
-            and (not sound or now["sound"] is None or now["sound"] > first["sound"])
+            and (not sound or now["sound"] is None or now["sound"] > (first["sound"] or 0))
         )
 
     await eventually("moving picture and sound", moved, timeout)
+
+
+async def expect_sound(page: Page) -> None:
+    """Wait until more sound than at first was decoded, as where there is nothing to be seen."""
+    first = await eventually("sound", lambda: page.evaluate(SOUND))
+
+    async def more() -> bool:
+        return bool((await page.evaluate(SOUND) or 0) > first)
+
+    await eventually("more sound", more)
 
 
 def difference(one: list[int], other: list[int]) -> float:

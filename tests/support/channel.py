@@ -1,7 +1,6 @@
 """One stream of a running server, as its streamer and its viewers see it."""
 
 import itertools
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +51,11 @@ class Channel:
         """Wait for a state."""
         wait_for(f"{self.name} to be {state}", lambda: self.state() == state, timeout)
 
+    def wait_for_the_end(self) -> str:
+        """Wait until it is live no longer; what it is instead."""
+        found: str = wait_for(f"{self.name} to be live no longer", lambda: s if (s := self.state()) != "live" else "")
+        return found
+
     def get(self, file: str, *, timeout: float = 30.0, headers: dict[str, str] | None = None) -> httpx.Response:
         """Ask for a media file."""
         return get(self.url(file), timeout=timeout, headers=headers)
@@ -80,19 +84,11 @@ class Channel:
 
 
 class Channels:
-    """New streams on demand: the next one is made while a test still uses the last, as the command takes a second."""
+    """New streams on demand."""
 
     def __init__(self, program: Program) -> None:
         self._program = program
-        self._worker = ThreadPoolExecutor(1)
-        self._next = self._worker.submit(Channel.add, program)
 
     def take(self) -> Channel:
         """A stream that nobody has used."""
-        found = self._next.result()
-        self._next = self._worker.submit(Channel.add, self._program)
-        return found
-
-    def close(self) -> None:
-        """Wait for the last one, which nobody needs."""
-        self._worker.shutdown()
+        return Channel.add(self._program)

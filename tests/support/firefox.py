@@ -56,6 +56,18 @@ class Firefox:
             raise AssertionError(f"{expression}: {answer['exceptionDetails']['text']}")
         return json.loads(answer["result"].get("value", "null"))
 
+    def type(self, text: str) -> None:
+        """Press keys, where the focus is. `\n` is Enter, `\t` is Tab."""
+        keys = [{"\n": "\ue007", "\t": "\ue004"}.get(key, key) for key in text]
+        actions = [{"type": kind, "value": key} for key in keys for kind in ("keyDown", "keyUp")]
+        self._call(
+            "input.performActions", context=self._tab, actions=[{"type": "key", "id": "keys", "actions": actions}]
+        )
+
+    def focus(self, testid: str) -> None:
+        """Wait for an element with this `data-testid` and put the focus into it."""
+        self.until(testid, f"(e => e && (e.focus(), document.activeElement === e))({_by_testid(testid)})")
+
     def until(self, what: str, expression: str, timeout: float = 60.0) -> Any:
         """Wait until JavaScript says so; its answer."""
         return wait_for(what, lambda: self.evaluate(expression), timeout)
@@ -78,6 +90,10 @@ class Firefox:
             self.errors.append(str(about["text"]))
         elif message.get("method") == "network.beforeRequestSent":
             self.requests.append(about["request"]["url"])
+
+
+def _by_testid(testid: str) -> str:
+    return f"document.querySelector('[data-testid={testid}]')"
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,11 +14,14 @@ from tests.support.hls import MediaPlaylist, Multivariant, check_update, parse_m
 from ghostlive.core.frame import Frame
 from ghostlive.core.track import Codec, Track
 from ghostlive.hub.config import HubConfig
+from ghostlive.hub.derived import Derivation, Offer, OfferRefusedError
 from ghostlive.hub.hub import Hub
-from ghostlive.hub.live import Publication, Source
+from ghostlive.hub.live import LiveStream, Publication, Source
 from ghostlive.packager.config import PackagerConfig
 from ghostlive.packager.resource import Resource
 from ghostlive.packager.service import Packager
+
+AAC_STEREO = b"\x11\x90"
 
 DATA = Path(__file__).parents[1] / "data" / "packager"
 
@@ -39,7 +43,7 @@ def video(name: str = "v0", *, timescale: int = 90000, rate: int = 30, height: i
 
 def audio(name: str = "a0", *, codec: Codec = Codec.AAC, language: str = "", title: str = "") -> Track:
     return Track(
-        name, codec, 48000, b"\x11\x90", "mp4a.40.2", sample_rate=48000, channels=2, language=language, title=title
+        name, codec, 48000, AAC_STEREO, "mp4a.40.2", sample_rate=48000, channels=2, language=language, title=title
     )
 
 
@@ -75,10 +79,91 @@ async def settle(rounds: int = 8) -> None:
         await asyncio.sleep(0)
 
 
+class Maker:
+    """A deriver whose tracks were made beforehand: what is wanted comes `lag` seconds after the source.
+
+    A run begins with the last keyframe that is at least `replay` seconds old, and catches up at once.
+    """
+
+    def __init__(self, made: dict[str, list[Frame]], *offers: Offer) -> None:
+        self.offers = list(offers)
+        self.lag = 0.2
+        self.replay = 0.0
+        self.refusal = ""
+        self.asked: list[tuple[str, str]] = []
+        self.configs: dict[str, bytes] = {}
+        self.live: LiveStream | None = None
+        self.held: set[str] = set()
+        """Tracks whose frames do not come, although they run."""
+        self._made = made
+        self._wanted: set[str] = set()
+        self._runs: dict[str, tuple[Derivation, int]] = {}
+
+    def plan(self, live: LiveStream) -> Sequence[Offer]:
+        self.live = live
+        self._runs.clear()
+        return self.offers
+
+    def demand(self, live: LiveStream, track: str) -> None:
+        if self.refusal:
+            raise OfferRefusedError(self.refusal)
+        self.asked.append(("demand", track))
+        self._wanted.add(track)
+
+    def rest(self, live: LiveStream, track: str) -> None:
+        self.asked.append(("rest", track))
+        self._wanted.discard(track)
+
+    def want_keyframe(self, live: LiveStream, track: str) -> bool:
+        self.asked.append(("keyframe", track))
+        return track in self.running
+
+    @property
+    def demanded(self) -> list[str]:
+        """What was asked for, in order."""
+        return [track for what, track in self.asked if what == "demand"]
+
+    @property
+    def running(self) -> set[str]:
+        return {track for track, (run, _) in self._runs.items() if not run.closed}
+
+    def advance(self, now: float) -> None:
+        """The source has come to `now`."""
+        for track in sorted(self._wanted - self.running):
+            self._start(track, now)
+        for track, (run, position) in self._runs.items():
+            frames = self._made[track]
+            due = position
+            while due < len(frames) and frames[due].dts / run.track.timescale <= now - self.lag:
+                due += 1
+            if track not in self.held:
+                for frame in frames[position:due]:
+                    run.write(frame)
+                self._runs[track] = run, due
+
+    def stop(self, track: str, reason: str) -> None:
+        """End a run."""
+        self._runs.pop(track)[0].close(reason)
+
+    def _start(self, track: str, now: float) -> None:
+        assert self.live is not None
+        offer = next((offer for offer in self.offers if offer.track.id == track), None)
+        frames = self._made[track]
+        begins = [
+            index
+            for index, frame in enumerate(frames)
+            if frame.keyframe and offer and frame.dts / offer.track.timescale <= now - self.replay
+        ]
+        if offer is not None and begins:
+            config = self.configs.get(track) or (AVC if offer.track.codec is Codec.H264 else AAC_STEREO)
+            self._runs[track] = self.live.derive(replace(offer.track, config=config)), begins[-1]
+
+
 class Stage:
     """One broadcast and its viewer."""
 
-    def __init__(self, hub: Hub, packager: Packager, clock: FakeClock) -> None:
+    def __init__(self, hub: Hub, packager: Packager, clock: FakeClock, maker: Maker | None = None) -> None:
+        self.maker = maker
         self.hub = hub
         self.packager = packager
         self.clock = clock
@@ -113,6 +198,8 @@ class Stage:
                 self.clock.advance(time - now)
             now = time if now is None else max(now, time)
             self.publication.write(frame)
+            if self.maker is not None:
+                self.maker.advance(now)
             if watch and (looked is None or now - looked > 0.1):
                 looked = now
                 await settle(3)
@@ -146,6 +233,15 @@ class Stage:
     async def manifest(self) -> Manifest:
         return parse_manifest(await self.text("manifest.mpd"))
 
+    async def everything(self, manifest: Manifest) -> dict[str, bytes]:
+        """What a DASH player may ask for by this manifest, by path: there is nothing of it that it does not get."""
+        found: dict[str, bytes] = {}
+        for period in manifest.periods:
+            for listed in period.representations:
+                for path in (listed.init_url, *(listed.url(index) for index in range(len(listed.times)))):
+                    found[path] = await self.content(path)
+        return found
+
     async def content(self, path: str) -> bytes:
         """The content of anything, from memory or from a file."""
         resource = await self.get(path)
@@ -168,15 +264,19 @@ class Stage:
 
 @asynccontextmanager
 async def stage(
-    data: Path, config: PackagerConfig | None = None, hub_config: HubConfig | None = None
+    data: Path,
+    config: PackagerConfig | None = None,
+    hub_config: HubConfig | None = None,
+    maker: Maker | None = None,
 ) -> AsyncIterator[Stage]:
     """A started hub and packager."""
     clock = FakeClock()
     hub = Hub(hub_config, clock)
+    hub.deriver = maker
     packager = Packager(hub, config or PackagerConfig(), data, clock)
     await packager.start()
     try:
-        yield Stage(hub, packager, clock)
+        yield Stage(hub, packager, clock, maker)
     finally:
         await packager.stop()
         hub.close()

@@ -54,18 +54,18 @@ class MediaPlaylist:
 
 
 def parse_multivariant(text: str) -> dict[str, str]:
-    """Playlists by kind: `video` for the variant, `audio` for the audio group's or the lone audio variant."""
+    """Playlists by kind: `video` for the first variant, `audio` for the audio group's or the lone audio variant."""
     lines = text.splitlines()
     assert lines[0] == "#EXTM3U", text
     found: dict[str, str] = {}
     for line in lines:
         if line.startswith("#EXT-X-MEDIA:"):
-            found["audio"] = attributes(line)["URI"]
+            found.setdefault("audio", attributes(line)["URI"])
     for before, line in pairwise(lines):
         if before.startswith("#EXT-X-STREAM-INF:"):
             about = attributes(before)
             assert int(about["BANDWIDTH"]) >= int(about["AVERAGE-BANDWIDTH"]) > 0, text
-            found["video" if "RESOLUTION" in about else "audio"] = line
+            found.setdefault("video" if "RESOLUTION" in about else "audio", line)
     return found
 
 
@@ -136,7 +136,10 @@ def _check(playlist: MediaPlaylist) -> None:
         for part in segment.parts[:-1]:
             assert part.seconds >= 0.85 * playlist.part_target - 0.001, f"{part.uri} is too short: {text}"
         if segment.parts and segment.uri:
-            assert abs(sum(part.seconds for part in segment.parts) - segment.seconds) < 0.01, text
+            missing = segment.seconds - sum(part.seconds for part in segment.parts)
+            # A part that a picture's hesitation made too long is listed as long as parts may be.
+            capped = any(part.seconds > playlist.part_target - 0.001 for part in segment.parts)
+            assert -0.01 < missing < (0.5 if capped else 0.01), text
         if previous and previous.date and segment.date:
             gap = (segment.date - previous.date).total_seconds() - previous.seconds
             assert gap > -0.05, f"the clock goes back before {segment.uri}: {text}"

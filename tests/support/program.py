@@ -1,7 +1,10 @@
 """Ghost Live as operators run it: the program in a process of its own, on free ports, with a data directory."""
 
+import asyncio
+import itertools
 import json
 import os
+import random
 import signal
 import socket
 import ssl
@@ -9,6 +12,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,7 +20,12 @@ from typing import Any
 
 import httpx
 
-START_WITHIN = 30.0
+from ghostlive.access.keys import make_secret, stored
+from ghostlive.db.config import DatabaseConfig
+from ghostlive.db.engine import Database
+from ghostlive.db.streams import StreamRepository
+
+START_WITHIN = 60.0
 
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -26,12 +35,37 @@ def get(url: str, **options: Any) -> httpx.Response:
     return httpx.get(url, verify=_NO_CERTIFICATES, **options)
 
 
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw3")[2:]) % 4
+_PORTS = 5_000
+_next_port = itertools.count(random.randrange(_PORTS))
+
+
 def free_port() -> int:
-    """A TCP port that nobody uses now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A TCP port that nobody uses now.
+
+    Nor will somebody else get it before its program listens, or while that starts again: it is below those that the
+    system gives away itself (to clients, above all), and each worker has its own.
+    """
+    while True:
+        port = 12_000 + _WORKER * _PORTS + next(_next_port) % _PORTS
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def free_media_port() -> int:
+    """A port that nobody uses now, neither by UDP nor by TCP."""
+    while True:
+        port = free_port()
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
 
 
 @dataclass
@@ -45,6 +79,7 @@ class Program:
     http_port: int = field(default_factory=free_port)
     rtmp_port: int = field(default_factory=free_port)
     rtmps_port: int = field(default_factory=free_port)
+    webrtc_port: int = field(default_factory=free_media_port)
     process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -74,7 +109,14 @@ class Program:
             "GHOSTLIVE_RTMP__HOST": "127.0.0.1",
             "GHOSTLIVE_RTMP__PORT": str(self.rtmp_port),
             "GHOSTLIVE_RTMPS__PORT": str(self.rtmps_port),
+            "GHOSTLIVE_WEBRTC__PORT": str(self.webrtc_port),
             "GHOSTLIVE_LOG__FORMAT": "human",
+            # Other tests and Chromium keep the machine busy; renditions are to stay all the same.
+            "GHOSTLIVE_TRANSCODE__STEP_DOWN_AFTER": "600",
+            # To try five kinds of cards that are not there is half the work of a start; `tests/unit/transcode` does it.
+            "GHOSTLIVE_TRANSCODE__ENCODERS": "software",
+            # A homeserver is half the work of a start; who needs one has it from `tests.support.synapse`.
+            "GHOSTLIVE_MATRIX__MODE": "off",
             **self.environment,
         }
 
@@ -101,13 +143,19 @@ class Program:
                 time.sleep(0.02)
         raise RuntimeError(f"the server is not healthy:\n{self.log}")
 
+    def worked(self) -> float:
+        """Seconds of a core that the running process has used: how busy the machine is makes no difference to them."""
+        assert self.process is not None
+        times = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return sum(map(int, times[11:15])) / os.sysconf("SC_CLK_TCK")  # of itself and of children that have ended
+
     def stop(self, number: signal.Signals = signal.SIGTERM) -> float:
         """Signal it and wait for its end; how many seconds that took."""
         if self.process is None:
             return 0.0
         begin = time.monotonic()
         self.process.send_signal(number)
-        self.process.wait(timeout=15)
+        self.process.wait(timeout=60)
         self.process = None
         return time.monotonic() - begin
 
@@ -129,11 +177,19 @@ class Program:
         return done.stdout.decode()
 
     def add_stream(self, name: str) -> str:
-        """Make a stream; its key."""
-        record = self.run("stream", "add", name)
-        assert record["stream"] == name
-        key: str = record["key"]
-        return key
+        """Make a stream; its key. As `ghostlive stream add` does, but for the start of a program: a second's work.
+
+        Also from a coroutine, which waits for it meanwhile.
+        """
+        secret = make_secret()
+
+        async def add() -> None:
+            async with Database(DatabaseConfig(), self.data) as database:
+                await StreamRepository(database).add(name, key=stored(secret))
+
+        with ThreadPoolExecutor(1) as thread:
+            thread.submit(asyncio.run, add()).result()
+        return secret
 
     def stream(self, name: str) -> Any:
         """What the API says of a stream."""
@@ -157,7 +213,7 @@ def running(data: Path, environment: Mapping[str, str] | None = None, prefix: Se
             program.stop(signal.SIGKILL)
 
 
-def wait_for(what: str, condition: Any, timeout: float = 20.0) -> Any:
+def wait_for(what: str, condition: Any, timeout: float = 45.0) -> Any:
     """Ask `condition` until it answers something true; the answer."""
     end = time.monotonic() + timeout
     while time.monotonic() < end:

@@ -196,6 +196,42 @@ async def test_a_lost_publisher_that_comes_back_goes_on_where_time_stands() -> N
     assert await stage.told() == [StreamStarted, StreamInterrupted, StreamResumed]
 
 
+async def test_a_goodbye_that_comes_after_the_loss_ends_the_stream() -> None:
+    stage = Stage()
+    publication = stage.publish()
+    publication.lose("connection reset")
+    assert stage.hub.get("demo") is not None
+    publication.end("the publisher said goodbye")
+    assert stage.hub.get("demo") is None
+    publication.end("again")
+
+
+async def test_a_late_goodbye_means_nothing_once_somebody_else_publishes() -> None:
+    stage = Stage()
+    first = stage.publish()
+    first.lose("connection reset")
+    second = stage.publish()
+    first.end("the publisher said goodbye")
+    assert not second.closed
+    second.lose("connection reset")
+    first.end("again")
+    live = stage.hub.get("demo")
+    assert live is not None
+    assert live.state == "interrupted"
+
+
+async def test_whether_a_stream_is_free_can_be_asked() -> None:
+    stage = Stage(HubConfig(second_publisher="refuse", silent_after=5.0))
+    stage.hub.check_free("demo")
+    publication = stage.publish()
+    with pytest.raises(StreamBusyError, match="rtmp"):
+        stage.hub.check_free("demo")
+    stage.clock.advance(5.0)
+    stage.hub.check_free("demo")
+    publication.end("done")
+    stage.hub.check_free("demo")
+
+
 async def test_a_new_publication_begins_after_all_that_an_earlier_one_sent_ahead() -> None:
     stage = Stage()
     first = stage.publish()
@@ -290,3 +326,28 @@ async def test_bit_rates_are_measured_per_track() -> None:
     assert live is not None
     assert live.bitrate("v0") == pytest.approx(300_000, rel=0.02)
     assert live.bitrate("a0") == 0
+
+
+def test_the_newest_keyframe_is_of_the_leading_video_and_stays_while_the_publisher_is_lost() -> None:
+    stage = Stage(HubConfig(group_frames=3))
+    publication = stage.publish(AUDIO, VIDEO)
+    live = stage.hub.get("demo")
+    assert live is not None
+    assert live.newest_keyframe() is None
+    first = video(0, key=True)
+    for frame in (audio(0), first, video(1), video(2), video(3), audio(9)):
+        publication.write(frame)
+    assert live.newest_keyframe() == (VIDEO, first)  # though the group was given up
+    second = video(30, key=True)
+    publication.write(second)
+    publication.lose("cut off")
+    assert live.newest_keyframe() == (VIDEO, second)
+    publication = stage.publish(VIDEO)
+    assert live.newest_keyframe() is None
+    publication.write(second)
+    assert live.newest_keyframe() == (VIDEO, second)
+    publication.announce([AUDIO])
+    publication.write(audio(100))
+    assert live.newest_keyframe() is None
+    publication.end("goodbye")
+    assert live.newest_keyframe() is None

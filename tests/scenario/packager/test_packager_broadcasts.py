@@ -67,7 +67,8 @@ async def test_usual_broadcast(tmp_path: Path) -> None:
         assert playlist.reports[0]["LAST-MSN"] == "5"
         entry = await scene.multivariant()
         assert entry.independent_segments
-        assert [variant.attributes["CODECS"] for variant in entry.variants] == ["avc1.64001f,mp4a.40.2"]
+        assert [variant.attributes["CODECS"] for variant in entry.variants] == ["avc1.64001f,mp4a.40.2", "mp4a.40.2"]
+        assert [variant.attributes["NAME"] for variant in entry.variants] == ["720p30", "Stage"]
         assert entry.variants[0].attributes["RESOLUTION"] == "1280x720"
         assert entry.variants[0].attributes["FRAME-RATE"] == "30.000"
         assert entry.media[0]["LANGUAGE"] == "en"
@@ -243,7 +244,7 @@ async def test_several_tracks(tmp_path: Path) -> None:
         await scene.publish(*tracks)
         await scene.send(frames)
         entry = await scene.multivariant()
-        assert [variant.attributes["RESOLUTION"] for variant in entry.variants] == ["1280x720", "640x360"]
+        assert [variant.attributes.get("RESOLUTION") for variant in entry.variants] == ["1280x720", "640x360", None]
         assert [found["DEFAULT"] for found in entry.media] == ["YES", "NO"]
         dates = {
             tuple(
@@ -303,6 +304,26 @@ async def test_publisher_lost_and_back(tmp_path: Path) -> None:
         assert [round(period.start, 2) for period in manifest.periods] == [0, 10.3]
 
 
+async def test_a_broadcast_that_breaks_off_between_picture_and_sound_promises_nothing_that_is_not_there(
+    tmp_path: Path,
+) -> None:
+    """The keyframe that begins a segment was the last thing that came: there is no sound in that segment."""
+    tracks = (video(), audio())
+    async with stage(tmp_path) as scene:
+        await scene.publish(*tracks)
+        await scene.send(interleaved(tracks, steady(tracks[0], 4.02), tone(tracks[1], 3.98)))
+        assert scene.publication is not None
+        scene.publication.lose("gone")
+        await settle()
+        assert [segment.gap for segment in (await scene.media("a0")).segments] == [False, False, True]
+        await scene.everything(await scene.manifest())
+        await scene.publish(*tracks)
+        await scene.send(interleaved(tracks, steady(tracks[0], 5, start=9), tone(tracks[1], 5, start=9)))
+        manifest = await scene.manifest()
+        assert len(manifest.periods) == 2
+        await scene.everything(manifest)
+
+
 async def test_resolution_changes_in_mid_stream(tmp_path: Path) -> None:
     tracks = (video(), audio())
     smaller = (video(height=360), audio())
@@ -314,6 +335,36 @@ async def test_resolution_changes_in_mid_stream(tmp_path: Path) -> None:
         playlist = await scene.media("v0")
         assert [segment.discontinuities for segment in playlist.segments] == [0, 0, 1, 0]
         assert (await scene.multivariant()).variants[0].attributes["RESOLUTION"] == "640x360"
+
+
+async def test_a_period_is_listed_with_all_its_tracks(tmp_path: Path) -> None:
+    """dash.js never plays a set that comes later than its Period."""
+    tracks = (video(), audio())
+    async with stage(tmp_path) as scene:
+        await scene.publish(*tracks)
+        await scene.send(interleaved(tracks, steady(tracks[0], 4.1), tone(tracks[1], 4.1)))
+        assert scene.publication is not None
+        scene.publication.lose("gone")
+        await scene.publish(*tracks)
+        # The first picture after the second keyframe completes the picture's segment; the sound's needs a little more.
+        for frame in interleaved(tracks, steady(tracks[0], 3, start=5), tone(tracks[1], 3, start=5.02)):
+            await scene.send([frame], watch=False)
+            manifest = await scene.manifest()
+            if len(manifest.periods) > 1:
+                break
+        assert [len(period.representations) for period in manifest.periods] == [2, 2]
+
+
+async def test_a_silent_track_keeps_no_period_back(tmp_path: Path) -> None:
+    tracks = (video(), audio())
+    async with stage(tmp_path) as scene:
+        await scene.publish(*tracks)
+        await scene.send(interleaved(tracks, steady(tracks[0], 4.1), tone(tracks[1], 4.1)))
+        assert scene.publication is not None
+        scene.publication.lose("gone")
+        await scene.publish(*tracks)
+        await scene.send(steady(tracks[0], 5, start=5))
+        assert [len(period.representations) for period in (await scene.manifest()).periods] == [2, 1]
 
 
 async def test_track_goes_and_another_comes(tmp_path: Path) -> None:
@@ -378,6 +429,10 @@ async def test_silent_track_has_gaps_and_the_others_go_on(tmp_path: Path) -> Non
         playlist = await scene.media("a0")
         assert [segment.gap for segment in playlist.segments] == [False, False, True, True, True, False, False]
         assert playlist.last_msn == (await scene.media("v0")).last_msn
+        found = await scene.everything(await scene.manifest())
+        played = [sample for path, data in found.items() if "/a0/" in path for sample in samples(data).get(1, [])]
+        assert [sample.dts for sample in played] == [frame.dts for frame in sound][: len(played)]
+        assert played[-1].dts > 10.2 * 48000
 
 
 async def test_picture_that_stops_does_not_stop_the_sound(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ from pathlib import Path
 import pytest
 from sqlalchemy.exc import OperationalError
 from structlog.testing import capture_logs
+from tests.support.database import prepare
 
 from ghostlive.access.authorizer import Authorizer
-from ghostlive.access.decision import AccessRequest, Action, Decision, Verdict
+from ghostlive.access.decision import AccessRequest, Action, Decision, Identity, Verdict
 from ghostlive.access.keys import IssuedKey, add_key, rotate_key
 from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.engine import Database
 from ghostlive.db.streams import StreamRepository
+from ghostlive.db.users import Role
 
 
 class _Clock:
@@ -36,6 +38,7 @@ class _Clock:
 
 @pytest.fixture
 async def streams(tmp_path: Path) -> AsyncIterator[StreamRepository]:
+    prepare(tmp_path)
     async with Database(DatabaseConfig(), tmp_path) as database:
         yield StreamRepository(database)
 
@@ -152,3 +155,24 @@ async def test_each_decision_is_one_line_without_the_key(streams: StreamReposito
     ]
     assert key.secret not in str(lines)
     assert key.secret not in repr(_publish(key.secret)) + repr(key)
+
+
+async def test_refused_viewers_cannot_fill_the_log(streams: StreamRepository) -> None:
+    clock = _Clock()
+    authorizer = Authorizer(streams, clock)
+    mod = Identity(1, "mo", Role.MODERATOR)
+    await streams.add("demo")
+    with capture_logs() as lines:
+        for number in range(100):
+            await authorizer.decide(_play(f"nope-{number}"))
+        await authorizer.decide(AccessRequest(Action.MANAGE, "web", "192.0.2.1", "demo", user=mod))
+        clock.time += 1
+        await authorizer.decide(_play("other"))
+        for _ in range(3):
+            await authorizer.decide(_publish("wrong"))
+    assert [(line["event"], line["stream"], line.get("unsaid"), line.get("user")) for line in lines] == [
+        ("play", "nope-0", None, None),
+        ("manage", "demo", None, "mo"),
+        ("play", "other", 99, None),
+        *[("publish", None, None, None)] * 3,
+    ]

@@ -7,6 +7,7 @@ import pytest
 
 from ghostlive.app.config import KEYS, Config, load_config
 from ghostlive.core.errors import ConfigurationError
+from ghostlive.transcode.config import RenditionSetting
 
 
 def _file(folder: Path, text: str) -> Path:
@@ -135,3 +136,93 @@ def test_every_key_has_its_sentence() -> None:
         assert key.doc.endswith("."), key.path
         assert key.doc[0].isupper() or key.doc[0] == "`", key.path
         assert key.accepts, key.path
+
+
+RENDITIONS = """
+[transcode]
+linger = 5
+[[transcode.rendition]]
+height = 720
+frame_rate = 60
+[[transcode.rendition]]
+height = 480
+mode = "always"
+codec = "av1"
+bitrate = 700000
+name = "small"
+"""
+
+
+def test_what_there_may_be_several_of(tmp_path: Path) -> None:
+    _file(tmp_path, RENDITIONS)
+    config = load_config(tmp_path, environ={}).transcode
+    assert config.linger == 5
+    assert config.rendition == (
+        RenditionSetting(height=720, frame_rate=60),
+        RenditionSetting(height=480, mode="always", codec="av1", bitrate=700_000, name="small"),
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "720p60, 480p:700k:always:av1,",
+        '[{"height": 720, "frame_rate": 60}, {"height": 480, "mode": "always", "codec": "av1", "bitrate": 700000}]',
+    ],
+)
+def test_several_in_the_environment_go_over_those_of_the_file(tmp_path: Path, text: str) -> None:
+    _file(tmp_path, RENDITIONS.replace("720", "1080"))
+    config = load_config(tmp_path, environ={"GHOSTLIVE_TRANSCODE__RENDITION": text}).transcode
+    assert config.linger == 5
+    assert config.rendition == (
+        RenditionSetting(height=720, frame_rate=60),
+        RenditionSetting(height=480, mode="always", codec="av1", bitrate=700_000),
+    )
+
+
+@pytest.mark.parametrize(
+    ("lines", "complaint"),
+    [
+        ("heigth = 720", "transcode.rendition 2 in {file}: heigth: there is no such key; did you mean height?"),
+        ("zzz = 1", "zzz: there is no such key; there are height, frame_rate, bitrate, codec, mode, name"),
+        ('height = "tall"', "rendition 2 in {file}: height: 'tall' is not accepted; it is a whole number"),
+        ("height = 3", "rendition 2 in {file}: height: 3 is not accepted; it is a number from 16 to 8640"),
+        ("bitrate = 1", "rendition 2 in {file}: height: 0 is not accepted"),
+        ("height = 720\nbitrate = 3", "rendition 2 in {file}: bitrate: 3 is not accepted; it is bits per second"),
+        ("height = 720\nframe_rate = 500", "rendition 2 in {file}: frame_rate: 500 is not accepted"),
+        ("height = 720\nframe_rate = nan", "rendition 2 in {file}: frame_rate: nan is not accepted"),
+        ("height = 720\nname = 'a\"b'", "rendition 2 in {file}: name: 'a\"b' is not accepted"),
+        ("height = 720\ncodec = 'vp9'", "codec: 'vp9' is not accepted; it is one of 'h264', 'av1', 'vp8'"),
+    ],
+)
+def test_what_is_wrong_with_one_of_several(tmp_path: Path, lines: str, complaint: str) -> None:
+    text = f"[[transcode.rendition]]\nheight = 480\n[[transcode.rendition]]\n{lines}\n"
+    assert complaint.format(file=tmp_path / "ghostlive.toml") in _complaint(tmp_path, text)
+
+
+@pytest.mark.parametrize("value", ["3", "[3]", "'720p60'", "{height = 720}"])
+def test_several_are_tables(tmp_path: Path, value: str) -> None:
+    complaint = _complaint(tmp_path, f"[transcode]\nrendition = {value}\n")
+    assert "transcode.rendition is tables [[transcode.rendition]]" in complaint
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ("720p60,480", "GHOSTLIVE_TRANSCODE__RENDITION: '480' is not accepted; a rendition looks like 720p60"),
+        ("720p60:quick", "'quick' in '720p60:quick' is not accepted; it is demand, always, never,"),
+        ("720p60,9p", "GHOSTLIVE_TRANSCODE__RENDITION 2: height: 9 is not accepted"),
+        ('[{"height": 720, "codex": 1}]', "RENDITION 1: codex: there is no such key; did you mean codec?"),
+        ("[", "GHOSTLIVE_TRANSCODE__RENDITION: "),
+        (",".join(["720p"] * 33), "33 are too many; there may be 32"),
+    ],
+)
+def test_what_is_wrong_with_several_in_the_environment(tmp_path: Path, text: str, complaint: str) -> None:
+    assert complaint in _complaint(tmp_path, environ={"GHOSTLIVE_TRANSCODE__RENDITION": text})
+
+
+def test_lists_of_known_words(tmp_path: Path) -> None:
+    complaint = _complaint(tmp_path, "[transcode]\nencoders = ['nvenc', 'nvidia']\n")
+    assert "'nvidia' is not accepted; transcode.encoders is a list of 'nvenc', 'qsv'" in complaint
+    config = load_config(tmp_path / "none", environ={"GHOSTLIVE_TRANSCODE__ENCODERS": "vaapi, software"})
+    assert config.transcode.encoders == ("vaapi", "software")

@@ -1,8 +1,11 @@
 """What the doctor finds."""
 
+import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 
 import pytest
@@ -17,11 +20,18 @@ from ghostlive.app.doctor import State, examine
 from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.engine import Database
 from ghostlive.protocols.rtmp.config import RtmpConfig, RtmpsConfig
+from ghostlive.protocols.webrtc.config import WebRtcConfig
+from ghostlive.transcode.config import TranscodeConfig
+from ghostlive.transcode.probe import EncoderProbe, Prober
 from ghostlive.web.config import HttpConfig
 
 
 def _config(
-    *, http: HttpConfig | None = None, rtmps: RtmpsConfig | None = None, database: DatabaseConfig | None = None
+    *,
+    http: HttpConfig | None = None,
+    rtmps: RtmpsConfig | None = None,
+    database: DatabaseConfig | None = None,
+    webrtc: WebRtcConfig | None = None,
 ) -> Config:
     """Ports that nobody holds."""
     return Config(
@@ -29,11 +39,12 @@ def _config(
         rtmp=RtmpConfig(port=0),
         rtmps=rtmps or RtmpsConfig(port=0),
         database=database or DatabaseConfig(),
+        webrtc=webrtc or WebRtcConfig(port=0),
     )
 
 
 async def _found(config: Config, data: Path) -> dict[str, tuple[State, str]]:
-    return {check.name: (check.state, check.detail) for check in await examine(config, data)}
+    return {check.name: (check.state, check.detail) for check in await examine(config, data, probe=_probed(*_SOFTWARE))}
 
 
 @pytest.fixture
@@ -48,7 +59,7 @@ async def test_before_the_first_start_nothing_is_wrong_and_nothing_is_made(tmp_p
     assert {state for state, _ in found.values()} <= {State.OK, State.NOTE}
     assert found["database"] == (State.OK, "made at first start")
     assert "made at first start" in found["data directory"][1]
-    assert "libx264" in found["encoders"][1]
+    assert found["encoder software"] == (State.OK, "libx264, aac")
     assert not (tmp_path / "data").exists()
 
 
@@ -145,11 +156,87 @@ async def test_certificates_that_cannot_be_used(tmp_path: Path) -> None:
     assert (await _found(off, tmp_path))["certificate"][0] is State.NOTE
 
 
-async def test_pyav_that_does_not_load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "_ASK_ENCODERS", "raise ImportError('libavcodec is gone')")
-    state, detail = (await _found(_config(), tmp_path))["encoders"]
-    assert (state, detail) == (State.WRONG, "PyAV cannot be used: ImportError: libavcodec is gone")
-    monkeypatch.setattr(doctor, "_ASK_ENCODERS", """print('{"av": "18", "names": ["aac"]}')""")
-    state, detail = (await _found(_config(), tmp_path))["encoders"]
+def _probed(*found: EncoderProbe) -> Prober:
+    async def probe(order: Sequence[str]) -> list[EncoderProbe]:
+        return [result for result in found if result.name in order]
+
+    return probe
+
+
+_NO_CARD = EncoderProbe("nvenc", "h264_nvenc", works=False, reason="there is no NVIDIA card")
+_CARD = [
+    EncoderProbe("nvenc", "h264_nvenc", works=True),
+    EncoderProbe("nvenc", "av1_nvenc", works=False, reason="no NVIDIA card here can encode this codec"),
+]
+_SOFTWARE = [EncoderProbe("software", name, works=True) for name in ("libx264", "aac")]
+_NO_SOFTWARE = [EncoderProbe("software", "libx264", works=False, reason="PyAV cannot be used: ImportError: x")]
+
+
+async def _encoders(config: TranscodeConfig, *found: EncoderProbe) -> dict[str, tuple[State, str]]:
+    checks = await doctor.examine(replace(_config(), transcode=config), Path("none"), probe=_probed(*found))
+    return {check.name: (check.state, check.detail) for check in checks if check.name.startswith("encoder")}
+
+
+async def test_encoders() -> None:
+    order = TranscodeConfig(encoders=("nvenc", "software"))
+    assert await _encoders(order, _NO_CARD, *_SOFTWARE) == {
+        "encoder nvenc": (State.NOTE, "there is no NVIDIA card"),
+        "encoder software": (State.OK, "libx264, aac"),
+    }
+    assert (await _encoders(order, *_CARD, *_SOFTWARE))["encoder nvenc"] == (
+        State.OK,
+        "h264_nvenc; av1_nvenc does not work: no NVIDIA card here can encode this codec",
+    )
+
+
+async def test_no_encoder_at_all() -> None:
+    found = await _encoders(TranscodeConfig(encoders=("nvenc", "software")), _NO_CARD, *_NO_SOFTWARE)
+    assert found["encoder software"] == (State.WRONG, "PyAV cannot be used: ImportError: x")
+    assert found["encoders"][0] is State.WRONG
+    found = await _encoders(TranscodeConfig(encoders=("nvenc",)), _NO_CARD, *_SOFTWARE)
+    assert found["encoders"][0] is State.WRONG
+    assert "add software to transcode.encoders" in found["encoders"][1]
+
+
+async def test_transcoding_switched_off() -> None:
+    found = await _encoders(TranscodeConfig(enabled=False), _NO_CARD)
+    assert found == {"encoders": (State.NOTE, "transcoding is switched off (transcode.enabled)")}
+
+
+async def test_a_media_port_in_use_by_udp(tmp_path: Path) -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as holder:
+        holder.bind(("0.0.0.0", 0))
+        port = holder.getsockname()[1]
+        state, detail = (await _found(_config(webrtc=WebRtcConfig(port=port)), tmp_path))["port of webrtc"]
     assert state is State.WRONG
-    assert "lacks libx264, libopus" in detail
+    assert f"{port} is in use by " in detail
+    assert f"(process {os.getpid()})" in detail
+    assert "set webrtc.port" in detail
+
+
+@pytest.mark.parametrize(
+    ("webrtc", "interfaces", "state", "words"),
+    [
+        (WebRtcConfig(port=0), ["203.0.113.5", "10.0.0.5"], State.NOTE, "webrtc.public_addresses"),
+        (WebRtcConfig(port=0), ["8.8.8.8", "10.0.0.5"], State.OK, "8.8.8.8, 10.0.0.5"),
+        (WebRtcConfig(port=0), [], State.NOTE, "none but this machine's own"),
+        (WebRtcConfig(port=0, public_addresses=("8.8.8.8", "[2001:4860::1]:4000")), [], State.OK, "2001:4860::1"),
+        (WebRtcConfig(port=0, public_addresses=("live.example.org",)), [], State.WRONG, "is no IP address"),
+        (WebRtcConfig(port=0, stun_server="stun.example.org"), ["10.0.0.5"], State.OK, "stun.example.org"),
+        (WebRtcConfig(port=0, turn_urls=("turn:192.0.2.1",)), ["8.8.8.8"], State.WRONG, "webrtc.turn_secret"),
+        (WebRtcConfig(enabled=False), [], State.NOTE, "switched off"),
+    ],
+)
+async def test_addresses_for_viewers(
+    webrtc: WebRtcConfig,
+    interfaces: list[str],
+    state: State,
+    words: str,
+    *,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(doctor, "interface_addresses", lambda: [ip_address(text) for text in interfaces])
+    found = (await _found(_config(webrtc=webrtc), tmp_path))["WebRTC addresses"]
+    assert found[0] is state
+    assert words in found[1]

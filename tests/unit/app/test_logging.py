@@ -74,7 +74,11 @@ def test_small_talk_of_libraries_is_for_debugging() -> None:
     stream = io.StringIO()
     setup_logging(LogConfig(), stream)
     logging.getLogger("uvicorn.error").info("Started server process")
+    logging.getLogger("uvicorn.error").warning("Invalid HTTP request received.")
     assert stream.getvalue() == ""
+    logging.getLogger("uvicorn.error").error("Exception in ASGI application")
+    assert [line["event"] for line in _lines(stream)] == ["Exception in ASGI application"]
+    stream = io.StringIO()
     setup_logging(LogConfig(level="debug"), stream)
     logging.getLogger("uvicorn.error").info("Started server process")
     logging.getLogger("aiosqlite").debug("executing INSERT …")

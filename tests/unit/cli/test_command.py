@@ -56,6 +56,24 @@ def test_stream_add_before_the_first_start(command: Command) -> None:
     assert [stream["title"] for stream in command.json("stream", "list")] == ["Demo"]
 
 
+def test_the_renditions_of_a_stream(command: Command) -> None:
+    command.json("stream", "add", "demo")
+    assert "ladder" not in command.json("stream", "list")[0]
+    assert command.json("stream", "show", "demo")["renditions"] == "default"
+    changed = command.json("stream", "edit", "demo", "--renditions", "720p60, 480p:always:av1:900k")
+    assert changed["renditions"] == "720p60,480p:av1:always:900000"
+    assert command.json("stream", "edit", "demo", "--title", "x")["renditions"] == changed["renditions"]
+    assert command.json("stream", "edit", "demo", "--renditions", "none")["renditions"] == "none"
+    refusals = {
+        "720": "--renditions: '720' is not accepted",
+        "9p": "--renditions: height: 9 is not accepted",
+        ",".join(["720p"] * 33): "--renditions: Tuple should have at most 32 items",
+    }
+    for text, refusal in refusals.items():
+        assert refusal in command.refusal("stream", "edit", "demo", "--renditions", text)
+    assert command.json("stream", "edit", "demo", "--renditions", "default")["renditions"] == "default"
+
+
 def test_stream_add_for_people(command: Command) -> None:
     result = command.run("stream", "add", "demo")
     assert result.exit_code == 0
@@ -182,7 +200,7 @@ def test_print_config(command: Command) -> None:
 
 
 def test_doctor(command: Command, tmp_path: Path) -> None:
-    ports = {f"GHOSTLIVE_{section}__PORT": "0" for section in ("HTTP", "RTMP", "RTMPS")}
+    ports = {f"GHOSTLIVE_{section}__PORT": "0" for section in ("HTTP", "RTMP", "RTMPS", "WEBRTC")}
     result = command.run("doctor", "--json", env=ports)
     found = {check["name"]: check for check in json.loads(result.stdout)}
     assert found["database"]["state"] == "ok"
@@ -215,6 +233,23 @@ def test_version() -> None:
 def test_commands_do_not_load_the_server() -> None:
     heavy = "('fastapi', 'uvicorn', 'av', 'alembic', 'structlog', 'rich.console')"
     code = f"import sys, ghostlive.cli.main; print([m for m in {heavy} if m in sys.modules])"
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout == "[]\n"
+
+
+def test_the_server_does_not_load_what_an_idle_one_does_not_need() -> None:
+    heavy = (
+        "('rich', 'pygments', 'pylibsrtp', 'alembic', 'asyncpg', 'av', 'sqlalchemy.dialects.postgresql', "
+        "'httpx', 'nh3', 'prometheus_client')"
+    )
+    code = f"""
+import sys
+from ghostlive.cli.serve import load_structlog
+load_structlog()
+import ghostlive.cli.main, ghostlive.app.logging, ghostlive.app.server
+print([m for m in {heavy} if m in sys.modules])
+import rich
+"""
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert result.stdout == "[]\n"
 

@@ -33,6 +33,8 @@ CONFIGS = {
     Codec.AC3: samples.box("ac3_stereo.mp4", b"dac3"),
     Codec.EAC3: samples.box("eac3_51.mp4", b"dec3"),
     Codec.MP3: b"",
+    Codec.PCMA: b"\x01",
+    Codec.PCMU: b"\x02",
 }
 FRAMES = {
     Codec.H264: samples.flv_video("h264_high.flv")[1][0],
@@ -46,6 +48,8 @@ FRAMES = {
     Codec.AC3: samples.mp4_samples("ac3_stereo.mp4")[0],
     Codec.EAC3: samples.mp4_samples("eac3_51.mp4")[0],
     Codec.MP3: samples.read("mp3_44100.mp3")[:208],
+    Codec.PCMA: b"\xd5" * 160,
+    Codec.PCMU: b"\xff" * 160,
 }
 
 
@@ -76,6 +80,8 @@ def test_video(codec: Codec, size: tuple[int, int], rate: Fraction | None, codec
         (Codec.AC3, 44100, 2, 1536, "ac-3"),
         (Codec.EAC3, 48000, 6, 1536, "ec-3"),
         (Codec.MP3, 44100, 2, 1152, "mp4a.6B"),
+        (Codec.PCMA, 8000, 1, 160, "alaw"),
+        (Codec.PCMU, 8000, 2, 80, "ulaw"),
     ],
 )
 def test_audio(codec: Codec, rate: int, channels: int, packet: int, codec_string: str) -> None:

@@ -88,3 +88,94 @@ def test_packets_without_a_possible_duration_are_refused(packet: bytes) -> None:
 def test_what_is_no_header_is_refused(head: bytes) -> None:
     with pytest.raises(MediaError):
         opus.describe(head)
+
+
+def frames(*sizes: int) -> list[bytes]:
+    """Packets of one frame each, CELT of 20 ms in stereo."""
+    return [b"\xfc" + bytes((number,)) * size for number, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(
+    ("sizes", "head"),
+    [
+        ((5,), b"\xfc"),
+        ((0,), b"\xfc"),
+        ((5, 5), b"\xfd"),
+        ((5, 6), b"\xfe\x05"),
+        ((252, 1), b"\xfe\xfc\x00"),
+        ((1275, 1), b"\xfe\xff\xff"),
+        ((5, 5, 5), b"\xff\x03"),
+        ((0, 7, 300), b"\xff\x83\x00\x07"),
+        ((300, 255, 254, 1, 0, 0), b"\xff\x86\xfc\x0c\xff\x00\xfe\x00\x01\x00"),
+    ],
+)
+def test_packets_are_merged_and_split(sizes: tuple[int, ...], head: bytes) -> None:
+    packets = frames(*sizes)
+    merged = opus.merge_packets(packets)
+    assert merged == head + b"".join(packet[1:] for packet in packets)
+    assert opus.packet_samples(merged) == 960 * len(sizes)
+    assert opus.split_packet(merged) == packets
+
+
+@given(st.lists(st.integers(0, 1275), min_size=1, max_size=6), st.integers(1, 6))
+def test_merged_packets_merge_again(sizes: list[int], cut: int) -> None:
+    packets = frames(*sizes)
+    parts = [opus.merge_packets(part) for part in (packets[:cut], packets[cut:]) if part]
+    merged = opus.merge_packets([part for part in parts if part is not None])
+    assert merged is not None
+    assert opus.split_packet(merged) == packets
+
+
+def test_what_does_not_go_together() -> None:
+    assert opus.merge_packets([]) is None
+    assert opus.merge_packets([b"\xfc\x01", b"\xf8\x01"]) is None  # stereo and mono
+    assert opus.merge_packets([b"\xfc\x01", b"\xf4\x01"]) is None  # 20 ms and 10 ms
+    assert opus.merge_packets(frames(*range(7))) is None  # 140 ms
+
+
+def test_padding_is_left_out() -> None:
+    padded = b"\xff\x42\x03ab" + bytes(3)
+    assert opus.split_packet(padded) == [b"\xfca", b"\xfcb"]
+    long = b"\xff\xc2\xff\x01\x01ab" + bytes(255)
+    assert opus.split_packet(long) == [b"\xfca", b"\xfcb"]
+
+
+def test_a_packet_of_libopus_comes_back() -> None:
+    packets = samples.ogg_packets("opus_20ms.ogg")[2:5]
+    merged = opus.merge_packets(packets)
+    assert merged is not None
+    assert opus.split_packet(merged) == packets
+
+
+@pytest.mark.parametrize(
+    "packet",
+    [
+        b"",
+        b"\xfdabc",  # two of equal size in three bytes
+        b"\xfe",
+        b"\xfe\xfc",
+        b"\xfe\x05abc",
+        b"\xff\x03ab",
+        b"\xff\x82",
+        b"\xff\x82\x05abc",
+        b"\xff\x42",
+        b"\xff\x42\xff",
+        b"\xff\x42\x09abc",
+        b"\xfc" + bytes(1276),
+    ],
+)
+def test_packets_that_break_the_rules(packet: bytes) -> None:
+    with pytest.raises(MediaError):
+        opus.split_packet(packet)
+
+
+@given(st.binary(max_size=30))
+def test_any_packet_is_split_or_refused(packet: bytes) -> None:
+    try:
+        parts = opus.split_packet(packet)
+    except MediaError:
+        return
+    assert sum(opus.packet_samples(part) for part in parts) == opus.packet_samples(packet)
+    merged = opus.merge_packets(parts)
+    assert merged is not None
+    assert opus.split_packet(merged) == parts

@@ -1,4 +1,4 @@
-"""Mailboxes, task scopes, groups and meters."""
+"""Mailboxes, task scopes and groups."""
 
 import asyncio
 
@@ -7,7 +7,6 @@ from structlog.testing import capture_logs
 
 from ghostlive.core.frame import Frame
 from ghostlive.core.group import Group
-from ghostlive.core.meters import RateMeter
 from ghostlive.core.queues import Mailbox
 from ghostlive.core.tasks import TaskScope
 
@@ -96,17 +95,3 @@ def test_a_group_that_outgrows_its_limit_is_given_up_whole() -> None:
         group.add(Frame("v0", n, n, n == 0, b"12345"), max_frames=10, max_size=12)
     assert group.truncated
     assert group.frames == []
-
-
-def test_a_meter_measures_the_rate_of_its_window() -> None:
-    meter = RateMeter(window=2.0)
-    for n in range(300):
-        meter.add(1250, n * 0.01)
-    assert meter.bits_per_second == pytest.approx(1_000_000, rel=0.01)
-
-
-def test_a_meter_says_nothing_before_it_knows() -> None:
-    meter = RateMeter()
-    assert meter.bits_per_second == 0
-    meter.add(1000, 1.0)
-    assert meter.bits_per_second == 0

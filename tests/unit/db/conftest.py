@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.support.database import prepare
 
 from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.engine import Database
@@ -12,5 +13,6 @@ from ghostlive.db.engine import Database
 @pytest.fixture
 async def database(tmp_path: Path) -> AsyncIterator[Database]:
     """SQLite in a folder of this test."""
+    prepare(tmp_path)
     async with Database(DatabaseConfig(), tmp_path) as database:
         yield database

@@ -19,6 +19,7 @@ from ghostlive.db.errors import DatabaseUnusableError, NewerDatabaseError
 from ghostlive.db.migrate import HEAD, REVISIONS, run_migrations
 from ghostlive.db.streams import StreamRepository
 from ghostlive.db.tables import metadata
+from ghostlive.db.users import Role, UserRepository
 
 HASH = "ab" * 32
 
@@ -29,8 +30,10 @@ async def test_a_new_database_is_made_with_its_directory(tmp_path: Path) -> None
         async with database.read() as connection:
             assert await connection.scalar(text("PRAGMA journal_mode")) == "wal"
             assert await connection.scalar(text("PRAGMA foreign_keys")) == 1
-            assert await connection.scalar(text("PRAGMA synchronous")) == 1
+            assert await connection.scalar(text("PRAGMA synchronous")) == 2
             assert await connection.scalar(text("PRAGMA busy_timeout")) == 5000
+        readable = {path.name for path in (tmp_path / "a" / "b").iterdir() if path.stat().st_mode & 0o007}
+        assert not readable  # there are password hashes in it
     assert (tmp_path / "a" / "b" / FILE_NAME).is_file()
 
 
@@ -131,22 +134,65 @@ def test_alembic_agrees_on_the_revisions() -> None:
     assert tuple(sorted(item.revision for item in script.walk_revisions())) == REVISIONS
 
 
-async def test_an_old_database_is_upgraded_by_alembic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only one revision exists, so an older one is faked: a database at `base` whose version table is there."""
-    file = tmp_path / FILE_NAME
-    with closing(sqlite3.connect(file)) as connection:
-        connection.execute("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
-    ran = []
-
-    def migrations(connection: Connection) -> None:
-        ran.append("alembic")
-        run_migrations(connection)
-
-    monkeypatch.setattr(migrate, "_create", migrations)
+async def test_an_old_database_is_upgraded_and_keeps_its_records(tmp_path: Path) -> None:
+    await asyncio.to_thread(_migrated, tmp_path / FILE_NAME, REVISIONS[0])
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute(
+            "INSERT INTO streams (name, title, created_at) VALUES ('demo', 'Old', '2026-01-01 00:00:00')"
+        )
+        connection.execute(
+            "INSERT INTO stream_keys (stream_id, key_hash, hint, created_at) VALUES (1, ?, 'abcd', ?)",
+            (HASH, "2026-01-01 00:00:00"),
+        )
+        connection.execute(
+            "INSERT INTO users (name, role, password_hash, created_at) VALUES ('ann', 'owner', 'x', ?)",
+            ("2026-01-01 00:00:00",),
+        )
+        connection.commit()
     async with Database(DatabaseConfig(), tmp_path) as database:
         assert await database.revision() == HEAD
-        await StreamRepository(database).add("demo")
-    assert ran == ["alembic"]
+        streams = StreamRepository(database)
+        assert [(stream.name, stream.title, stream.owner_id) for stream in await streams.list()] == [
+            ("demo", "Old", None)
+        ]
+        assert (key := await streams.find_key(HASH)) is not None
+        assert key.stream == "demo"
+        users = UserRepository(database)
+        assert [user.name for user in await users.list()] == ["ann"]
+        gone = await users.add("bob", role=Role.STREAMER, password_hash="x")
+        await users.remove("bob")
+        # The chat still has what bob said under his number.
+        assert (await users.add("eve", role=Role.STREAMER, password_hash="x")).id != gone.id
+
+
+async def test_the_version_before_is_upgraded_and_keeps_its_records(tmp_path: Path) -> None:
+    await asyncio.to_thread(_migrated, tmp_path / FILE_NAME, "0002")
+    now = "2026-01-01 00:00:00"
+    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
+        connection.execute(
+            "INSERT INTO users (name, role, password_hash, created_at) VALUES ('ann', 'owner', 'x', ?)", (now,)
+        )
+        connection.execute("INSERT INTO streams (name, created_at, owner_id) VALUES ('demo', ?, 1)", (now,))
+        connection.execute(
+            "INSERT INTO chat_messages (id, stream_id, author, txn, name, role, text, sent_at) "
+            "VALUES (1, 1, 'u1', 't', 'ann', 'owner', 'hello', ?)",
+            (now,),
+        )
+        connection.commit()
+    async with Database(DatabaseConfig(), tmp_path) as database:
+        assert await database.revision() == HEAD
+        [stream] = await StreamRepository(database).list()
+        assert (stream.name, stream.owner_id, stream.ladder) == ("demo", 1, None)
+        async with database.read() as connection_after:
+            assert await connection_after.scalar(text("SELECT text FROM chat_messages")) == "hello"
+
+
+async def test_no_user_gets_the_number_of_one_who_is_gone(tmp_path: Path) -> None:
+    async with Database(DatabaseConfig(), tmp_path) as database:
+        users = UserRepository(database)
+        gone = await users.add("bob", role=Role.STREAMER, password_hash="x")
+        await users.remove("bob")
+        assert (await users.add("eve", role=Role.STREAMER, password_hash="x")).id != gone.id
 
 
 async def test_a_migration_that_fails_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """Streams and keys as stored."""
 
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 from sqlalchemy import insert, text
@@ -11,6 +12,7 @@ from ghostlive.db import tables
 from ghostlive.db.engine import Database
 from ghostlive.db.errors import AlreadyExistsError, NotFoundError
 from ghostlive.db.streams import NewKey, StreamRepository
+from ghostlive.db.users import Role, UserRepository
 
 
 def _key(letter: str, label: str = "") -> NewKey:
@@ -47,6 +49,16 @@ async def test_streams_are_listed_by_name(streams: StreamRepository) -> None:
         await streams.add(name)
     assert [stream.name for stream in await streams.list()] == ["a", "b", "c"]
     assert await streams.get("d") is None
+
+
+async def test_a_ladder_is_stored_and_taken_away(streams: StreamRepository) -> None:
+    await streams.add("demo", title="Kept")
+    assert (await streams.set_ladder("demo", "[]")).ladder == "[]"
+    changed = await streams.edit("demo", title="New")
+    assert (changed.title, changed.ladder) == ("New", "[]")
+    assert (await streams.set_ladder("demo", None)).ladder is None
+    with pytest.raises(NotFoundError, match="no stream named 'other'"):
+        await streams.set_ladder("other", None)
 
 
 async def test_editing_changes_what_is_given(streams: StreamRepository) -> None:
@@ -133,3 +145,33 @@ async def test_a_moment_without_zone_is_refused(database: Database) -> None:
     async with database.write() as connection:
         with pytest.raises(StatementError, match="without its time zone"):
             await connection.execute(insert(tables.streams).values(name="at", created_at=naive))
+
+
+async def test_streams_are_listed_by_owner(streams: StreamRepository, database: Database) -> None:
+    ann = await UserRepository(database).add("ann", role=Role.STREAMER, password_hash="x")
+    bob = await UserRepository(database).add("bob", role=Role.STREAMER, password_hash="x")
+    await streams.add("hers", owner_id=ann.id)
+    await streams.add("nobodys")
+    assert [record.name for record in await streams.list(owner_id=ann.id)] == ["hers"]
+    assert await streams.list(owner_id=bob.id) == []
+    assert [record.name for record in await streams.list()] == ["hers", "nobodys"]
+
+
+async def test_a_key_is_revoked_as_one_of_its_stream_only(streams: StreamRepository) -> None:
+    await streams.add("one", key=_key("a"))
+    await streams.add("two")
+    (key,) = await streams.list_keys("one")
+    with pytest.raises(NotFoundError):
+        await streams.revoke_key(key.id, stream="two")
+    revoked = await streams.revoke_key(key.id, stream="one")
+    assert not revoked.active
+    assert await streams.revoke_key(key.id) == revoked
+
+
+@pytest.mark.parametrize("name", ["", "a\0b", "x" * 65, "../x", "\ud800"])
+async def test_names_that_no_stream_can_have_are_not_asked_for(name: str) -> None:
+    class Unasked:
+        def read(self) -> None:
+            raise AssertionError("asked")
+
+    assert await StreamRepository(cast("Database", Unasked())).get(name) is None

@@ -45,6 +45,11 @@ def test_legacy_audio() -> None:
     assert (frame.kind, frame.data) == (PacketKind.FRAME, b"raw")
     (mp3,) = parse_audio(b"\x2emp3")
     assert (mp3.codec, mp3.data, mp3.channels) == (Codec.MP3, b"mp3", 1)
+    (alaw,) = parse_audio(b"\x72a-law")
+    assert (alaw.codec, alaw.data, alaw.channels) == (Codec.PCMA, b"a-law", 1)
+    (mulaw,) = parse_audio(b"\x83mu-law")
+    assert (mulaw.codec, mulaw.data, mulaw.channels) == (Codec.PCMU, b"mu-law", 2)
+    assert [build_audio(packet) for packet in (alaw, mulaw)] == [b"\x72a-law", b"\x83mu-law"]
 
 
 @pytest.mark.parametrize("body", [b"", b"\x57\x00"])

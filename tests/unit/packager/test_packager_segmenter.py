@@ -17,7 +17,7 @@ from ghostlive.packager import dash, hls
 from ghostlive.packager.boundary import BoundaryClock
 from ghostlive.packager.cadence import fits, part_target, segment_limit, target_duration
 from ghostlive.packager.config import PackagerConfig
-from ghostlive.packager.model import PackagingEvent, PartReady
+from ghostlive.packager.model import PackagingEvent, PartReady, RunReady
 from ghostlive.packager.rendition import Rendition
 from ghostlive.packager.segmenter import StreamSegmenter
 
@@ -45,6 +45,7 @@ class Window:
         for known in self.renditions.values():
             known.target_duration = self.segmenter.target_duration
         for event in events:
+            assert not isinstance(event, RunReady)
             segment = event.segment
             track = segment.epoch.track
             rendition = self.renditions.get(track.id)
@@ -61,7 +62,7 @@ class Window:
             else:
                 assert rendition.complete(segment) == []
         # Viewers never see what is between the events of one call.
-        for touched in {event.segment.epoch.track.id for event in events}:
+        for touched in {event.segment.epoch.track.id for event in events if not isinstance(event, RunReady)}:
             if self.renditions[touched].playable:
                 self.check(self.renditions[touched])
 
@@ -128,8 +129,9 @@ def test_any_timing_keeps_the_rules(
     for rendition in window.renditions.values():
         rendition.ended = True
         assert parse_media(hls.media_playlist(rendition)).ended
+    listed = list(window.renditions.values())
     text = dash.manifest(
-        dash.Presentation("s", list(window.renditions.values()), window=600, segment=2, now_ns=0, ended=True)
+        dash.Presentation("s", listed[0], listed, tracks=(), window=600, segment=2, now_ns=0, ended=True)
     )
     assert not parse_manifest(text).dynamic
 
@@ -264,3 +266,18 @@ def test_boundaries_prefer_the_keyframe_nearest_to_the_target() -> None:
     # Too long for one segment: equal pieces from the second group on, and never without the keyframe.
     assert cuts(120, 480)[-4:] == [300, 360, 420][-4:] or 360 in cuts(120, 480)
     assert {120, 240, 360} <= set(cuts(120, 480))
+
+
+def test_a_picture_that_stutters_does_not_reach_into_the_next_epoch() -> None:
+    """A browser that changes the size of its picture takes its time for the frame before, not for the last one."""
+    track = video(timescale=1000)
+    window = Window()
+    window.begin(track)
+    window.push(pictures(track, [*range(0, 3000, 33), 3010, 3200], group=60))
+    window.finish()
+    window.begin(track)
+    window.push(pictures(track, list(range(3253, 6000, 33)), group=60))
+    window.finish()
+    epochs = [segment.epoch.number for segment in window.renditions["v0"].segments]
+    last = window.renditions["v0"].segments[epochs.index(1) - 1]
+    assert last.end_seconds <= 3.253

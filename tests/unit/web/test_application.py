@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +18,12 @@ from ghostlive.core.track import Codec, Track
 from ghostlive.hub.hub import Hub
 from ghostlive.hub.live import Source
 from ghostlive.web.application import WebApplication
+from ghostlive.web.audience import Audience
 from ghostlive.web.config import HttpConfig
 from ghostlive.web.directory import StreamDirectory
+from ghostlive.web.livefeed import LiveFeed
 from ghostlive.web.media import MediaApp
+from ghostlive.web.parts import IngestAddresses, RestParts
 from ghostlive.web.watcher import RecordWatcher
 
 VIDEO = Track("v0", Codec.H264, 90_000, b"", "avc1.64001f", width=1280, height=720)
@@ -31,6 +35,8 @@ class Record:
     name: str
     title: str = ""
     description: str = ""
+    created_at: datetime = datetime(2026, 1, 1, tzinfo=UTC)
+    ladder: str | None = None
 
 
 class Records:
@@ -47,20 +53,34 @@ class Records:
 
 
 class Site:
-    """The application in front of a hub, with a client."""
+    """The application in front of a hub, with a client. Nobody can sign in here."""
 
     def __init__(self, static: Path) -> None:
         self.records = Records()
-        self.hub = Hub(clock=FakeClock())
+        self.clock = FakeClock()
+        self.hub = Hub(clock=self.clock)
         self.listeners = {"http": True, "rtmp": True}
         self.media: list[str] = []
+        self.audience = Audience(self.clock, self.hub.emit)
+        directory = StreamDirectory(self.records, self.hub, self.audience, thumbnails=True)
+        self.feed = LiveFeed(directory=directory, hub=self.hub, clock=self.clock, max_listeners=2)
+        nothing = cast("Any", None)
         self.app = WebApplication(
-            config=HttpConfig(event_listeners=2, frame_ancestors="https://friends.example"),
-            hub=self.hub,
-            directory=StreamDirectory(self.records, self.hub),
             media=cast("MediaApp", self.serve_media),
-            health=lambda: self.listeners,
-            static=static,
+            parts=RestParts(
+                config=HttpConfig(frame_ancestors="https://friends.example"),
+                hub=self.hub,
+                records=nothing,
+                directory=directory,
+                audience=self.audience,
+                feed=self.feed,
+                sessions=nothing,
+                guard=nothing,
+                setup=None,
+                addresses=IngestAddresses("localhost", ()),
+                health=lambda: self.listeners,
+                static=static,
+            ),
         )
         transport = httpx.ASGITransport(cast("Any", self.app))
         self.client = httpx.AsyncClient(transport=transport, base_url="http://test")
@@ -75,12 +95,16 @@ class Site:
 
 
 @pytest.fixture
-def site(tmp_path: Path) -> Site:
+async def site(tmp_path: Path) -> AsyncIterator[Site]:
     (tmp_path / "assets").mkdir()
     for name in ("index", "watch", "embed"):
         (tmp_path / f"{name}.html").write_text(f"<!doctype html><title>{name}</title>")
     (tmp_path / "assets" / "app-abc123.js").write_text("console.log(1);" * 100)
-    return Site(tmp_path)
+    site = Site(tmp_path)
+    feed = asyncio.create_task(site.feed.run())
+    yield site
+    site.hub.close()
+    await feed
 
 
 async def test_streams_are_listed_live_ones_first(site: Site) -> None:
@@ -113,6 +137,38 @@ async def test_a_live_stream_says_what_it_is_made_of_and_where_to_play_it(site: 
         ("dash", "/app/demo/manifest.mpd"),
     ]
     assert stream["since"].endswith("Z")
+    assert stream["thumbnail"] == "/app/demo/thumb.webp"
+
+
+async def test_webrtc_is_offered_of_streams_that_it_can_carry_whole(site: Site) -> None:
+    site.go_live()
+    whole: list[str] = []
+    directory = StreamDirectory(site.records, site.hub, site.audience, webrtc=lambda live: live.name in whole)
+
+    async def ways() -> list[str]:
+        info = await directory.get("demo")
+        assert info is not None
+        return [f"{source.type} {source.url}" for source in info.sources]
+
+    assert await ways() == ["llhls /app/demo/master.m3u8", "dash /app/demo/manifest.mpd"]
+    whole.append("demo")
+    assert (await ways())[0] == "webrtc /app/demo"
+    assert len(await ways()) == 3
+
+
+async def test_only_what_is_live_and_has_video_has_a_thumbnail(site: Site) -> None:
+    async def thumbnails() -> list[str | None]:
+        return [stream["thumbnail"] for stream in (await site.client.get("/api/v1/streams")).json()["streams"]]
+
+    assert await thumbnails() == [None, None]
+    site.hub.publish("demo", Source("rtmp", "192.0.2.1"), print).announce((AUDIO,))
+    assert await thumbnails() == [None, None]
+    site.hub.close()
+    site.go_live()
+    live = site.hub.streams()[0]
+    assert live.publication is not None
+    live.publication.lose("reset")
+    assert await thumbnails() == ["/app/demo/thumb.webp", None]  # it shows the last picture
 
 
 async def test_a_publisher_without_tracks_is_not_live_for_viewers(site: Site) -> None:
@@ -200,7 +256,7 @@ async def test_the_time_is_told_to_players(site: Site) -> None:
     assert answer.headers["access-control-allow-origin"] == "*"
 
 
-async def follow(site: Site, query: str = "") -> AsyncIterator[tuple[str, Any]]:
+async def follow(site: Site, query: str = "", *, agent: str = "test") -> AsyncIterator[tuple[str, Any]]:
     """Server-sent events as they come, straight from the application: httpx's transport would wait for the end."""
     sent: asyncio.Queue[bytes] = asyncio.Queue()
 
@@ -213,7 +269,8 @@ async def follow(site: Site, query: str = "") -> AsyncIterator[tuple[str, Any]]:
 
     scope = {
         "type": "http", "method": "GET", "path": "/api/v1/events", "raw_path": b"", "query_string": query.encode(),
-        "headers": [], "http_version": "1.1", "scheme": "http", "server": ("test", 80), "root_path": "",
+        "headers": [(b"user-agent", agent.encode())], "client": ("192.0.2.9", 5),
+        "http_version": "1.1", "scheme": "http", "server": ("test", 80), "root_path": "",
         "asgi": {"version": "3.0", "spec_version": "2.3"},
     }  # fmt: skip
     task = asyncio.create_task(site.app(scope, receive, send))
@@ -221,8 +278,8 @@ async def follow(site: Site, query: str = "") -> AsyncIterator[tuple[str, Any]]:
         while True:
             async with asyncio.timeout(5):
                 text = (await sent.get()).decode()
-            if text:
-                name, _, data = text.strip().partition("\n")
+            for event in text.split("\n\n")[:-1]:
+                name, _, data = event.partition("\n")
                 yield name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
     finally:
         task.cancel()
@@ -268,6 +325,61 @@ async def test_too_many_listening_pages_are_told_to_come_back(site: Site) -> Non
     assert (await anext(third))[0] == "streams"
     for events in (second, third):
         await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_page_that_follows_one_stream_is_a_viewer_of_it(site: Site) -> None:
+    pages = [follow(site, "stream=demo", agent="a"), follow(site, "stream=demo", agent="b")]
+    _, data = await anext(pages[0])
+    assert data["streams"][0]["viewers"] == 1
+    _, data = await anext(pages[1])
+    assert data["streams"][0]["viewers"] == 2
+    assert (await site.client.get("/api/v1/streams/demo/viewers")).json() == {"viewers": 2}
+    for events in pages:
+        await events.aclose()  # type: ignore[attr-defined]
+    assert (await site.client.get("/api/v1/streams/demo/viewers")).json() == {"viewers": 0}
+
+
+async def test_a_page_and_its_player_are_one_viewer(site: Site) -> None:
+    site.audience.seen("demo", "192.0.2.9 test")
+    events = follow(site, "stream=demo")
+    _, data = await anext(events)
+    assert data["streams"][0]["viewers"] == 1
+    await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_who_follows_all_streams_or_none_that_exists_watches_nothing(site: Site) -> None:
+    pages = [follow(site), follow(site, "stream=made-up")]
+    for events in pages:
+        await anext(events)
+    assert site.audience.count("demo") == 0
+    assert site.audience.count("made-up") == 0
+    for events in pages:
+        await events.aclose()  # type: ignore[attr-defined]
+
+
+async def test_a_stream_that_another_process_removes_ends(site: Site) -> None:
+    site.go_live()
+    watcher = RecordWatcher(site.records, site.hub)
+    await watcher.look()
+    del site.records.all["demo"]
+    await watcher.look()
+    assert site.hub.get("demo") is None
+
+
+async def test_another_stream_of_the_same_name_is_noticed(site: Site) -> None:
+    site.go_live()
+    watcher = RecordWatcher(site.records, site.hub)
+    await watcher.look()
+    site.records.all["demo"].title = "Another title"
+    await watcher.look()
+    assert site.hub.get("demo") is not None
+    events = site.hub.listen()
+    site.records.all["demo"].created_at += timedelta(seconds=1)
+    await watcher.look()
+    await watcher.look()
+    assert site.hub.get("demo") is None
+    site.hub.unlisten(events)
+    assert StreamRecordChanged("demo") in [event async for event in events]
 
 
 async def test_records_that_another_process_changes_are_noticed(site: Site) -> None:

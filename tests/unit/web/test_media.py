@@ -9,10 +9,12 @@ from typing import Any, cast
 import httpx
 import pytest
 
-from ghostlive.access.decision import AccessRequest, Decision, Verdict
+from ghostlive.access.browser import viewer_key
+from ghostlive.access.decision import AccessRequest, Action, Decision, Verdict
 from ghostlive.packager.errors import BadRequestError, NotFoundError, NotReadyError
 from ghostlive.packager.resource import IMMUTABLE, Resource
 from ghostlive.packager.service import Packager
+from ghostlive.transcode.thumbnails import Form, Thumbnail, Thumbnails, ThumbnailUnavailableError
 from ghostlive.web.media import MediaApp
 
 SEGMENT = b"0123456789"
@@ -33,6 +35,22 @@ class FakePackager:
         return found
 
 
+class FakeThumbnails:
+    """Gives what stands here."""
+
+    lasts = 20.0
+
+    def __init__(self) -> None:
+        self.found: Thumbnail | Exception | None = None
+        self.asked: list[tuple[str, Form]] = []
+
+    async def get(self, stream: str, form: Form) -> Thumbnail | None:
+        self.asked.append((stream, form))
+        if isinstance(self.found, Exception):
+            raise self.found
+        return self.found
+
+
 class Site:
     """The media application with a client in front of it."""
 
@@ -40,7 +58,12 @@ class Site:
         self.packager = FakePackager()
         self.requests: list[AccessRequest] = []
         self.decision = Decision(Verdict.ALLOWED)
-        app = MediaApp(packager=cast("Packager", self.packager), decide=self.decide)
+        self.thumbnails = FakeThumbnails()
+        app = MediaApp(
+            packager=cast("Packager", self.packager),
+            decide=self.decide,
+            thumbnails=cast("Thumbnails", self.thumbnails),
+        )
         self.client = httpx.AsyncClient(
             transport=httpx.ASGITransport(cast("Any", app)),
             base_url="http://test",
@@ -203,3 +226,51 @@ async def test_the_query_reaches_the_packager(site: Site) -> None:
     assert site.packager.asked == [("demo", "s/v0/media.m3u8", {"_HLS_msn": "4", "_HLS_part": "1"})]
     many = "&".join(f"a{n}=1" for n in range(100))
     assert (await site.client.get(f"/app/demo/s/v0/media.m3u8?{many}")).status_code == 400
+
+
+def test_viewers_are_told_apart_by_something_short() -> None:
+    assert viewer_key("192.0.2.1", b" Player/1.0 ") == "192.0.2.1 Player/1.0"
+    assert len(viewer_key("192.0.2.1", b"x" * 32_000)) < 200
+
+
+@pytest.mark.parametrize(
+    ("file", "form", "content_type"),
+    [("thumb.jpg", Form.JPEG, "image/jpeg"), ("thumb.webp", Form.WEBP, "image/webp")],
+)
+async def test_a_thumbnail_is_a_small_resource_as_any(site: Site, file: str, form: Form, content_type: str) -> None:
+    site.thumbnails.found = Thumbnail(form, b"0123456789", '"t1"')
+    answer = await site.client.get(f"/app/demo/{file}?t=123")
+    assert (answer.status_code, answer.content) == (200, b"0123456789")
+    assert answer.headers["content-type"] == content_type
+    assert answer.headers["cache-control"] == "public, max-age=20"
+    assert answer.headers["etag"] == '"t1"'
+    assert answer.headers["access-control-allow-origin"] == "*"
+    assert (await site.client.get(f"/app/demo/{file}", headers={"if-none-match": '"t1"'})).status_code == 304
+    head = await site.client.head(f"/app/demo/{file}")
+    assert (head.headers["content-length"], head.content) == ("10", b"")
+    assert set(site.thumbnails.asked) == {("demo", form)}
+
+
+async def test_why_there_is_no_thumbnail_is_said(site: Site) -> None:
+    answer = await site.client.get("/app/demo/thumb.webp")
+    assert answer.status_code == 404
+    assert "not live" in answer.json()["detail"]
+    assert answer.headers["access-control-allow-origin"] == "*"
+    site.thumbnails.found = ThumbnailUnavailableError("There is no picture of demo now: busy.", retry_after=2.1)
+    answer = await site.client.get("/app/demo/thumb.webp")
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "3")
+    assert answer.json()["detail"] == "There is no picture of demo now: busy."
+    assert answer.headers["cache-control"] == "no-store"
+
+
+async def test_a_thumbnail_is_for_who_may_watch(site: Site) -> None:
+    site.decision = Decision(Verdict.STREAM_UNKNOWN, reason="There is no stream named demo.")
+    assert (await site.client.get("/app/demo/thumb.jpg")).status_code == 404
+    assert [(request.action, request.protocol) for request in site.requests] == [(Action.PLAY, "thumbnail")]
+    assert site.thumbnails.asked == []
+
+
+async def test_playlists_of_sound_alone_are_entries_too(site: Site) -> None:
+    site.decision = Decision(Verdict.STREAM_UNKNOWN, reason="There is no stream named demo.")
+    assert (await site.client.get("/app/demo/audio.m3u8")).status_code == 404
+    assert [request.protocol for request in site.requests] == ["llhls"]

@@ -15,7 +15,7 @@ from tests.support.packaged import DATA
 
 from ghostlive.core.errors import MediaError
 from ghostlive.core.track import Codec, Track
-from ghostlive.formats.fmp4 import NON_SYNC, SYNC, init_segment, media_fragment, supports
+from ghostlive.formats.fmp4 import NON_SYNC, SYNC, empty_fragment, init_segment, media_fragment, supports
 
 OPUS = b"OpusHead" + struct.pack("<BBHIhB", 1, 2, 312, 48000, -256, 0)
 FLAC = bytes.fromhex("10001000000000000000 0bb802f000000000".replace(" ", "")) + bytes(16)
@@ -44,6 +44,19 @@ def test_fragment_holds_its_samples(data: st.DataObject, payloads: list[bytes], 
     assert [sample.flags for sample in found] == (flags or [SYNC] * len(payloads))
     assert [sample.offset for sample in found] == list(offsets or [0] * len(payloads))
     assert found[0].dts == time
+
+
+@given(time=st.integers(0, 2**63), duration=st.integers(1, 2**40), sequence=st.integers(0, 2**32 - 1))
+def test_empty_fragment_says_for_how_long_there_is_nothing(time: int, duration: int, sequence: int) -> None:
+    fragment = empty_fragment(sequence, time, duration)
+    moof, mdat = boxes(fragment)
+    assert (moof.kind, mdat.kind, mdat.body) == (b"moof", b"mdat", b"")
+    assert struct.unpack(">4xI", moof.find(b"mfhd").body) == (sequence,)
+    assert samples(fragment) == {1: []}
+    flags, track, length = struct.unpack(">III", moof.find(b"traf", b"tfhd").body)
+    assert flags & 0x01_0000, "duration-is-empty"
+    assert (track, length) == (1, min(duration, 2**32 - 1))
+    assert struct.unpack(">4xQ", moof.find(b"traf", b"tfdt").body) == (time,)
 
 
 def entry(track: Track) -> Box:

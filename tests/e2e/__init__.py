@@ -1,0 +1,1 @@
+"""A whole server and a real browser. A package, so that what its tests share ends with the last of them."""

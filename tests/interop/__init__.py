@@ -1,0 +1,1 @@
+"""Foreign programs. A package, so that what its tests share ends with the last of them."""

@@ -1,0 +1,200 @@
+"""One conversation on a page and in a Matrix client, with all of ours and a homeserver in memory between them."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+import pytest
+from tests.support.chat import PATIENCE, Chat, Json, open_chat
+from tests.support.fake_homeserver import FakeHomeserver, FakeUser
+from tests.support.fake_rooms import FakeRoom
+
+from ghostlive.chat.matrix.bridge import Bridge
+from ghostlive.chat.matrix.client import MatrixClient
+from ghostlive.chat.matrix.config import MatrixConfig
+from ghostlive.chat.matrix.incoming import Incoming
+from ghostlive.chat.matrix.journal import MatrixJournal
+from ghostlive.chat.matrix.mediastore import MediaStore
+from ghostlive.db.matrix import RoomRecord
+from ghostlive.db.users import Role
+
+PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
+
+
+class House:
+    """Everything between a page and Alice, who has a Matrix client."""
+
+    def __init__(self, chat: Chat, homeserver: FakeHomeserver, folder: Path) -> None:
+        self.chat = chat
+        self.homeserver = homeserver
+        self.client = MatrixClient(
+            url=homeserver.url,
+            token=homeserver.as_token,
+            server_name=homeserver.server_name,
+            transport=homeserver.transport,
+        )
+        self.bridge = bridge = Bridge(
+            client=self.client,
+            config=MatrixConfig(mode="external", server_name="chat.test", hs_token=homeserver.hs_token),
+            service=chat.service,
+            database=chat.database,
+            records=chat.streams,
+            users=chat.users,
+            hub=chat.hub,
+            clock=chat.clock,
+            page_url="http://live.test",
+        )
+        self.incoming = Incoming(
+            service=chat.service,
+            repository=chat.repository,
+            people=bridge.repository,
+            bot=self.client.bot,
+            server_name="chat.test",
+            message_length=500,
+        )
+        self.incoming.way, self.incoming.people.profile = bridge.way, bridge.profile
+        self.incoming.actions = chat.moderation.actions
+        chat.service.observe(self.incoming.observe)
+        bridge.incoming = self.incoming
+        bridge.keeper.listeners.append(self._on_room)
+        self.opened = 0
+        self.media = MediaStore(repository=chat.repository, folder=folder / "media", clock=chat.clock)
+        self.media.source = self.client
+        homeserver.connect(bridge.receiver)
+        self._tasks = [asyncio.create_task(bridge.run())]
+        self.alice: FakeUser = homeserver.user("alice")
+
+    def _on_room(self, stream: str, record: RoomRecord) -> None:
+        assert record.room_id is not None
+        self._tasks.append(asyncio.create_task(self._open(stream, record.room_id)))
+
+    async def _open(self, stream: str, room_id: str) -> None:
+        await self.incoming.open(stream, room_id, self.client)
+        self.opened += 1
+
+    @property
+    def room(self) -> FakeRoom:
+        return self.homeserver.room_at("#live_demo:chat.test")
+
+    def events(self, kind: str) -> list[Json]:
+        """The contents of the room's events of that kind."""
+        return [dict(event.content) for event in self.room.timeline if event.type == kind]
+
+    async def until(self, condition: Callable[[], object], what: str = "") -> None:
+        """Let things happen on both sides."""
+        async with asyncio.timeout(PATIENCE):
+            try:
+                while not condition():
+                    self.chat.clock.advance(0.05)
+                    await self.homeserver.push()
+                    await asyncio.sleep(0.001)
+            except asyncio.CancelledError as error:
+                raise AssertionError(f"waited in vain for {what}") from error
+
+    async def start(self) -> None:
+        await self.until(
+            lambda: "#live_demo:chat.test" in self.homeserver.aliases and self.opened, "the room and its state"
+        )
+        await self.alice.join("#live_demo:chat.test")
+
+    async def stop(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self.media.stop()
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[House]:
+    async with open_chat(tmp_path) as chat:
+        chat.service.journal = MatrixJournal()
+        house = House(chat, FakeHomeserver(), tmp_path)
+        try:
+            await house.start()
+            yield house
+        finally:
+            await house.stop()
+
+
+async def test_words_replies_edits_reactions_and_deletions_in_both_directions(house: House) -> None:
+    chat, alice, room = house.chat, house.alice, house.room
+    page = await chat.enter("Ann")
+    hello = await page.post("hello")
+    await house.until(lambda: room.bodies() == ["hello"], "the message in the room")
+    event = next(event for event in room.timeline if event.content.get("body") == "hello")
+    answer = {
+        "msgtype": "m.text",
+        "body": "> <@ann> hello\n\nhi Ann",
+        "m.relates_to": {"m.in_reply_to": {"event_id": event.event_id}},
+    }
+    answer_id = await alice.send(room.id, "m.room.message", answer)
+    await house.until(lambda: page.texts() == ["hello", "hi Ann"], "the answer")
+    shown = page.shown[page.order[-1]]
+    assert shown["reply"]["id"] == hello
+    assert shown["author"]["matrix"] == alice.mxid
+
+    page.send({"type": "react", "id": shown["id"], "key": "👍", "on": True})
+    await house.until(lambda: house.events("m.reaction"), "the reaction in the room")
+    assert house.events("m.reaction")[0]["m.relates_to"] == {
+        "rel_type": "m.annotation",
+        "event_id": answer_id,
+        "key": "👍",
+    }
+    reaction = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event.event_id, "key": "🎉"}}
+    await alice.send(room.id, "m.reaction", reaction)
+    await house.until(
+        lambda: page.texts() and page.shown[hello].get("reactions") == [{"key": "🎉", "count": 1}], "hers on the page"
+    )
+
+    page.send({"type": "edit", "id": hello, "text": "hello everybody"})
+    await house.until(lambda: any("m.new_content" in one for one in house.events("m.room.message")), "the edit")
+    new = {"msgtype": "m.text", "body": "hi all"}
+    relation = {"rel_type": "m.replace", "event_id": answer_id}
+    await alice.send(
+        room.id, "m.room.message", {**new, "body": "* hi all", "m.new_content": new, "m.relates_to": relation}
+    )
+    await house.until(lambda: page.texts() == ["hello everybody", "hi all"], "her edit")
+
+    await alice.redact(room.id, answer_id)
+    await house.until(lambda: page.texts() == ["hello everybody"], "her deletion")
+    page.send({"type": "delete", "id": hello})
+    await house.until(lambda: "redacted_because" in event.unsigned, "the redaction in the room")
+    await house.until(lambda: page.texts() == [], "nothing left")
+    count = len(room.timeline)
+    await alice.say(room.id, "end")
+    await house.until(lambda: page.texts() == ["end"], "the end")
+    assert len(room.timeline) == count + 1, "nothing was answered by an echo"
+
+
+async def test_pictures_of_the_room_are_on_the_page_by_our_own_address(house: House) -> None:
+    page = await house.chat.enter()
+    url = house.homeserver.add_media("cat", PNG, "text/html")
+    info = {"mimetype": "image/png", "w": 10, "h": 10, "size": len(PNG)}
+    await house.alice.send(
+        house.room.id, "m.room.message", {"msgtype": "m.image", "body": "cat.png", "url": url, "info": info}
+    )
+    await house.until(lambda: len(page.texts()) == 1, "the picture")
+    path = page.shown[page.order[0]]["media"]["url"]
+    stored = await house.media.get(path.rpartition("/")[2])
+    assert (stored.content_type, stored.path.read_bytes()) == ("image/png", PNG)
+    page.leave()
+    olga = await house.chat.account("olga", Role.OWNER)
+    owner = await house.chat.enter(user=olga)
+    owner.send({"type": "act", "act": "delete", "id": owner.order[0]})
+    await house.until(lambda: owner.texts() == [], "its deletion")
+    with pytest.raises(Exception, match="no such file"):
+        await house.media.get(path.rpartition("/")[2])
+
+
+async def test_pages_know_where_the_chat_is_in_matrix_and_its_emotes(house: House) -> None:
+    page = await house.chat.enter("Ann")
+    welcome = page.got[0]
+    assert welcome["matrix"]["alias"] == "#live_demo:chat.test"
+    assert welcome["matrix"]["link"].startswith("https://matrix.to/#/")
+    await house.alice.say(house.room.id, "!help")
+    await house.until(lambda: any("m.mentions" in one and one["msgtype"] == "m.notice" for one in _said(house)))
+    assert page.texts() == []
+
+
+def _said(house: House) -> list[Json]:
+    return [one for one in house.events("m.room.message") if "msgtype" in one]

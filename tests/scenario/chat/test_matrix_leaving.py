@@ -1,0 +1,144 @@
+"""Ghosts leave closed rooms, and rooms of people who are away; in no hurry, over restarts, and nobody is un-banned."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from tests.support.chat import PATIENCE
+from tests.support.fake_homeserver import FakeUser
+from tests.support.matrix import World, open_world
+
+from ghostlive.chat.matrix.leaving import Leaving
+from ghostlive.chat.matrix.plan import Site
+from ghostlive.chat.matrix.rooms import Rooms
+from ghostlive.core.tasks import TaskScope
+from ghostlive.db.tables import chat_guests, chat_messages
+
+DAYS = 30
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path) as world:
+        for name in ("ada", "bob", "eve"):
+            await world.say(name, f"hello from {name}")
+        await world.caught_up()
+        yield world
+
+
+def _leaving(world: World, days: int = DAYS) -> Leaving:
+    return Leaving(ghosts=world.ghosts, repository=world.matrix, line=world.line, clock=world.chat.clock, days=days)
+
+
+async def _look(world: World, leaving: Leaving) -> None:
+    """Until a look is over, in virtual time."""
+    task = asyncio.create_task(leaving.look())
+    async with asyncio.timeout(PATIENCE):
+        while not task.done():
+            world.chat.clock.advance(0.05)
+            await asyncio.sleep(0.001)
+    await task
+
+
+async def _away(world: World, days: int, *names: str) -> None:
+    """So long ago these people were here last."""
+    at = world.chat.service.now() - timedelta(days=days)
+    async with world.chat.database.write() as connection:
+        for name in names:
+            author = world.id_of(name)
+            await connection.execute(update(chat_guests).where(chat_guests.c.id == author).values(last_seen_at=at))
+            await connection.execute(update(chat_messages).where(chat_messages.c.author == author).values(sent_at=at))
+
+
+async def _close(world: World) -> None:
+    """What the keeper does with the room of a stream that was removed."""
+    record = await world.matrix.room("demo")
+    assert record is not None
+    await world.chat.streams.remove("demo")
+    site = Site("chat.test", world.client.bot, "")
+    rooms = Rooms(client=world.client, store=world.matrix, site=site)
+    for _ in range(2):  # the second time it is closed already
+        [closed] = [one for one in await world.matrix.rooms() if one.id == record.id]
+        await rooms.close(closed, space=None)
+
+
+async def test_who_was_away_for_long_leaves_and_is_back_with_their_next_message(world: World) -> None:
+    leaving = _leaving(world)
+    await _away(world, DAYS + 1, "ada", "bob", "eve")
+    await world.say("bob", "still here")
+    await world.caught_up()
+    await _look(world, leaving)
+    assert [world.room.membership(world.ghost(name)) for name in ("ada", "bob", "eve")] == ["leave", "join", "leave"]
+    await world.say("ada", "back")
+    await world.caught_up()
+    assert world.room.membership(world.ghost("ada")) == "join"
+    assert world.room.messages()[-1].sender == world.ghost("ada")
+
+
+async def test_nobody_leaves_before_or_where_that_is_switched_off(world: World) -> None:
+    await _away(world, DAYS - 1, "ada", "bob", "eve")
+    await _look(world, _leaving(world))
+    await _away(world, 10 * DAYS, "ada", "bob", "eve")
+    await _look(world, _leaving(world, days=0))
+    assert world.homeserver.requests("POST", "/leave") == []
+
+
+async def test_who_is_banned_is_left_alone(world: World) -> None:
+    owner = await _moderator(world)
+    await owner.ban(world.room.id, world.ghost("eve"))  # and we have not heard of it yet
+    await owner.kick(world.room.id, world.ghost("bob"))
+    await _away(world, DAYS + 1, "ada", "bob", "eve")
+    await _look(world, _leaving(world))
+    memberships = {name: world.room.membership(world.ghost(name)) for name in ("ada", "bob", "eve")}
+    assert memberships == {"ada": "leave", "bob": "leave", "eve": "ban"}
+    number = world.outbox.room.number
+    assert {ghost.membership for ghost in await world.matrix.ghosts(number) if ghost.author == world.id_of("eve")} == {
+        "ban"
+    }
+    assert not world.homeserver.requests("POST", "/unban")
+
+
+async def test_a_closed_room_is_left_by_all_at_a_pace_over_a_restart_and_an_outage(world: World) -> None:
+    owner = await _moderator(world)
+    await owner.ban(world.room.id, world.ghost("eve"))
+    ghosts = [world.ghost(name) for name in ("ada", "bob")]
+    await _close(world)
+    assert world.room.membership(world.homeserver.bot) == "leave"
+    assert [world.room.membership(ghost) for ghost in ghosts] == ["join", "join"]
+    assert await world.matrix.stream_of(world.room.id) == ""
+
+    world.homeserver.skip(1, path="/leave")
+    world.homeserver.fail(503, path="/leave")
+    leaving = _leaving(world)
+    began = world.chat.clock.now()
+    with pytest.raises(Exception, match="503"):
+        await _look(world, leaving)
+    number = world.outbox.room.number
+    assert len(await world.matrix.present(number, limit=10)) == 2  # the first has left, or turned out to be banned
+    assert world.chat.clock.now() - began >= 0.5
+
+    await _look(world, _leaving(world))  # as after a restart: it knows only what is stored
+    assert [world.room.membership(ghost) for ghost in ghosts] == ["leave", "leave"]
+    assert world.room.membership(world.ghost("eve")) == "ban"
+    assert [record for record in await world.matrix.rooms() if record.room_id == world.room.id] == []
+
+
+async def test_the_task_goes_on_after_trouble(world: World) -> None:
+    await _away(world, DAYS + 1, "ada", "bob", "eve")
+    world.homeserver.fail(503, path="/leave")
+    async with TaskScope("leaving") as scope:
+        scope.spawn(_leaving(world).run(), name="leaving")
+        ghosts = [world.ghost(name) for name in ("ada", "bob", "eve")]
+        await world.until(lambda: all(world.room.membership(ghost) == "leave" for ghost in ghosts), "them to leave")
+
+
+async def _moderator(world: World) -> FakeUser:
+    owner = world.homeserver.user("owner")
+    await owner.join(world.room.id)
+    levels = dict(world.room.content("m.room.power_levels"))
+    levels["users"] = {**levels.get("users", {}), owner.mxid: 50}
+    world.homeserver.add(world.room, "m.room.power_levels", world.homeserver.bot, levels, state_key="")
+    return owner
