@@ -3,7 +3,22 @@
 import runpy
 import sys
 
-NAMES = ("startup", "ingest", "llhls_delivery", "latency")
+NAMES = (
+    "startup",
+    "ingest",
+    "llhls_delivery",
+    "latency",
+    "chat_fanout",
+    "chat_matrix",
+    "chat_post",
+    "chat_outbox",
+    "chat_incoming",
+    "transcode",
+    "rendition_start",
+    "fanout_kernel",
+    "webrtc_fanout",
+    "webrtc_latency",
+)
 
 
 def main() -> None:

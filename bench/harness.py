@@ -6,18 +6,20 @@ its peer alternate.
 """
 
 import argparse
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -176,6 +178,36 @@ def wrk(url: str, pids: Sequence[int], *, seconds: float, connections: int = 64,
     return Load(int(found[1]), float(found[2]), cpu)
 
 
+@contextmanager
+def loading(module: str, plan: Any) -> Iterator[Callable[[int], tuple[dict[str, Any], float]]]:
+    """A load generator of ours on the load core, with everything open and nothing measured yet.
+
+    `module` reads its plan (a dataclass) from its arguments, prints `ready`, waits for a line, and prints its outcome.
+    What is yielded lets it go: given the server's process id, it answers with the outcome and the CPU time it cost.
+    """
+    with pinned(LOAD_CORE):
+        process = subprocess.Popen(
+            [sys.executable, "-m", module, json.dumps(asdict(plan))],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def go(pid: int) -> tuple[dict[str, Any], float]:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        before = cpu_seconds(pid)
+        process.stdin.write("go\n")
+        process.stdin.flush()
+        return json.loads(process.stdout.readline()), cpu_seconds(pid) - before
+
+    with process:
+        assert process.stdout is not None
+        if process.stdout.readline() != "ready\n":
+            raise RuntimeError("the load generator ended early; what it said stands above")
+        yield go
+
+
 def alternate(runs: int, *measures: Callable[[], T]) -> list[list[T]]:
     """Do each measurement `runs` times, by turns; the results of each."""
     results: list[list[T]] = [[] for _ in measures]
@@ -263,6 +295,6 @@ def ratio(ours: float, peer: float) -> str:
 
 __all__ = [
     "LOAD_CORE", "SERVER_CORE", "Load", "Nginx", "Report", "Row", "alternate", "arguments", "console", "cpu_seconds",
-    "free_port", "ghostlive", "in_memory", "machine", "median", "memory_mb", "need", "nginx", "percentile", "pid_of",
-    "pinned", "ratio", "wait_for", "wrk",
+    "free_port", "ghostlive", "in_memory", "loading", "machine", "median", "memory_mb", "need", "nginx", "percentile",
+    "pid_of", "pinned", "ratio", "wait_for", "wrk",
 ]  # fmt: skip
