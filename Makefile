@@ -8,6 +8,7 @@ UV := $(BIN)/uv pip install --quiet --python
 MADE := .make
 # Like pip and npm, uv shall trust the certificates that this machine trusts.
 export UV_SYSTEM_CERTS := 1
+FANOUT := src/ghostlive/protocols/webrtc/fanout
 PAGES := $(shell find frontend -name node_modules -prune -o -type f -print 2>/dev/null)
 
 # What was made is trusted only while it is there.
@@ -23,33 +24,43 @@ endif
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help setup demo serve test check bench fuzz clean
+.PHONY: help setup matrix demo serve test campaign check bench fuzz clean
 
 help:
-	@echo "make setup   install what the server needs and build its pages"
-	@echo "make demo    set up, start the server, broadcast a test picture, print a link"
-	@echo "make serve   set up and start the server (DATA=$(DATA))"
-	@echo "make test    run all tests, on the oldest and the newest Python here"
-	@echo "make check   format, lint, types, import order, front end, repository rules"
-	@echo "make bench   run the benchmarks against their peers (BENCH=name for one)"
-	@echo "make fuzz    feed the parsers with hostile bytes (FUZZ_SECONDS=$(FUZZ_SECONDS) each)"
-	@echo "make clean   remove all that was made, but not the data"
+	@echo "make setup    install what the server needs and build its pages"
+	@echo "make matrix   install the Matrix homeserver too (demo and test have it)"
+	@echo "make demo     set up, start the server, broadcast a test picture, print a link"
+	@echo "make serve    set up and start the server (DATA=$(DATA))"
+	@echo "make test     run all tests, on the oldest and the newest Python here"
+	@echo "make campaign run the tests that take long: floods, rooms of many"
+	@echo "make check    format, lint, types, import order, front end, repository rules"
+	@echo "make bench    run the benchmarks against their peers (BENCH=name for one)"
+	@echo "make fuzz     feed the parsers with hostile bytes (FUZZ_SECONDS=$(FUZZ_SECONDS) each)"
+	@echo "make clean    remove all that was made, but not the data"
 
 setup: $(MADE)/runtime $(MADE)/pages
 	@echo "Ghost Live is set up: \`make demo\` shows it, \`make serve\` starts it."
 
-demo: $(MADE)/runtime $(MADE)/pages
+matrix: $(MADE)/matrix
+
+demo: $(MADE)/runtime $(MADE)/matrix $(MADE)/pages
 	@exec $(BIN)/ghostlive demo --data $(DATA)
 
 serve: $(MADE)/runtime $(MADE)/pages
 	@exec $(BIN)/ghostlive serve --data $(DATA)
 
-# The longest part comes last, so that its summary is what one sees.
+# The longest part comes last, so that its summary is what one sees. Three workers: see tests/support/schedule.py.
+# What Python compiles once need not be compiled by each program that a test starts (PYTHONDONTWRITEBYTECODE).
 test: $(MADE)/dev $(MADE)/pages
 	@scripts/packages test
 	@echo "== front end" && cd frontend && ../scripts/node npm run --silent test
 	@scripts/newest-python
-	@echo "== all tests on $$($(BIN)/python -V)" && $(BIN)/pytest
+	@echo "== all tests on $$($(BIN)/python -V)" && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+
+# One after the other: each of them keeps the whole machine busy.
+campaign: $(MADE)/dev $(MADE)/pages
+	@scripts/packages test
+	@$(BIN)/pytest -m campaign
 
 check: $(MADE)/fuzz $(MADE)/node_modules
 	@echo "== format" && $(BIN)/ruff format --check
@@ -58,6 +69,8 @@ check: $(MADE)/fuzz $(MADE)/node_modules
 	@echo "== import order" && $(BIN)/lint-imports
 	@echo "== front end" && cd frontend && ../scripts/node npm run --silent lint && ../scripts/node npm run --silent check
 	@echo "== repository" && $(BIN)/python scripts/check_repository.py
+	@echo "== fuzz targets start" && set -e; for script in tests/fuzz/fuzz_*.py; do \
+	    PYTHONPATH=. $(BIN)/python "$$script" -runs=1 -seed=1 >$(MADE)/fuzzed 2>&1 || { cat $(MADE)/fuzzed; exit 1; }; done
 
 bench: $(MADE)/dev $(MADE)/pages
 	@scripts/packages bench
@@ -69,6 +82,7 @@ fuzz: $(MADE)/fuzz
 
 clean:
 	rm -rf $(MADE) .venv .venv-newest dist src/ghostlive/web/static frontend/node_modules
+	rm -f $(FANOUT)/*.so $(FANOUT)/_kernel.log
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
 
@@ -79,13 +93,22 @@ $(MADE)/venv: requirements/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@mkdir -p $(MADE) && touch $@
 
-$(MADE)/runtime: $(MADE)/venv requirements/runtime.txt requirements/build.txt pyproject.toml hatch_build.py
+$(MADE)/runtime: $(MADE)/venv requirements/runtime.txt requirements/build.txt pyproject.toml hatch_build.py $(FANOUT)/_kernel.pyx
 	@echo "Installing Python packages"
 	@$(UV) .venv --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@$(UV) .venv --no-deps --no-build-isolation --editable .
+	@# Where Python may not write (PYTHONDONTWRITEBYTECODE, another user), each start would compile everything again.
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib src/ghostlive >/dev/null || true
+	@[ ! -e $(FANOUT)/_kernel.log ] || echo "WebRTC will send by Python, at five times the work: $(FANOUT)/_kernel.log says what was missing"
 	@touch $@
 
-$(MADE)/dev: $(MADE)/runtime requirements/dev.txt
+$(MADE)/matrix: $(MADE)/runtime requirements/matrix.txt
+	@echo "Installing the Matrix homeserver"
+	@$(UV) .venv --require-hashes -r requirements/matrix.txt
+	@$(BIN)/python -m compileall -q -j 0 .venv/lib >/dev/null || true
+	@touch $@
+
+$(MADE)/dev: $(MADE)/matrix requirements/dev.txt
 	@echo "Installing Python packages for developers"
 	@$(UV) .venv --require-hashes -r requirements/dev.txt
 	@touch $@

@@ -55,15 +55,18 @@ def locks() -> Iterator[str]:
     wanted = {"runtime": project["project"]["dependencies"]} | {
         lock: project["dependency-groups"][group] for group, lock in LOCKS.items()
     }
+    wanted["matrix"] = [*wanted["runtime"], *project["project"]["optional-dependencies"]["matrix"]]
     for lock, requirements in wanted.items():
         for text in requirements:
             requirement = Requirement(text)
             version = pins.get(lock, {}).get(canonicalize_name(requirement.name))
             if version is None or not requirement.specifier.contains(version, prereleases=True):
                 yield f"requirements/{lock}.txt: has {version or 'nothing'} for {text}; run scripts/lock"
-    for name, version in pins["runtime"].items():
-        if pins["dev"].get(name) != version:
-            yield f"requirements/dev.txt: {name} is not the {version} of runtime.txt; run scripts/lock"
+    for base, lock in (("runtime", "dev"), ("runtime", "matrix"), ("matrix", "dev")):
+        for name, version in pins[base].items():
+            # Developers have the homeserver from its own lock; what both locks have must be the same.
+            if pins[lock].get(name, None if base == "runtime" else version) != version:
+                yield f"requirements/{lock}.txt: {name} is not the {version} of {base}.txt; run scripts/lock"
     for path in (ROOT / "requirements").glob("*.txt"):
         if re.search(r"^\s*(--(extra-)?index-url|--find-links|-f |-i )", path.read_text(), re.MULTILINE):
             yield f"requirements/{path.name}: names where packages come from"
