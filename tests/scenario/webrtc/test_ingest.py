@@ -241,6 +241,18 @@ def test_what_was_not_negotiated_is_not_waited_for() -> None:
     assert sender.announced() == [["v0"]]
 
 
+def test_a_first_picture_that_takes_a_second_is_waited_for() -> None:
+    sender = Sender()
+    audio = sender.audio()
+    sender.run(1)
+    video = sender.video()
+    sender.run(2)
+    sender.settle()
+    assert sender.announced() == [["v0", "a0"]]
+    assert sender.check(audio, "a0")
+    assert sender.check(video, "v0")
+
+
 def test_a_picture_that_comes_later_is_announced() -> None:
     sender = Sender()
     audio = sender.audio()

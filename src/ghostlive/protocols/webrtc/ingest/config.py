@@ -16,7 +16,10 @@ class IngestConfig:
     max_far_wait: float = 0.8
     """The same where packets take so long to be sent again that `max_wait` is too short to ask three times."""
     patience: float = 0.7
-    """Seconds in which the other kind of track has to show up before the stream begins without it."""
+    """Seconds in which all layers of a picture have to show up before the stream begins without the others."""
+    kind_patience: float = 1.5
+    """The same for the first of all pictures, or the sound: one that comes later is a break for who watches already,
+    and a busy encoder takes its time for the first picture."""
     max_streams: int = 12
     """RTP streams (SSRCs) of one publisher, simulcast layers and retransmissions included."""
     buffer_packets: int = 4096

@@ -38,12 +38,15 @@ class Layers:
         config: IngestConfig,
         *,
         expected: int,
+        kinds: int,
         want_keyframe: Callable[[VideoInput], None],
     ) -> None:
-        """`expected` is how many inputs were negotiated; `want_keyframe` asks the sender of one."""
+        """`expected` inputs of so many `kinds` were negotiated; `want_keyframe` asks the sender of one."""
         self._publication = publication
         self._patience = config.patience
+        self._kind_patience = config.kind_patience
         self._expected = expected
+        self._kinds = kinds
         self._want_keyframe = want_keyframe
         self.clock = PublisherClock()
         self._videos: list[VideoInput] = []
@@ -118,7 +121,7 @@ class Layers:
     def flush(self, now: float) -> None:
         """Show what there is of a stream that ends before its tracks were known."""
         if not self._announced and self._waiting:
-            self._first_at = now - self._patience
+            self._first_at = now - max(self._patience, self._kind_patience)
             if self._complete(now):
                 self._begin(now)
 
@@ -243,9 +246,11 @@ class Layers:
         synchronized = [video for video in self._videos if video.synchronized]
         if self._videos and not synchronized:
             return False
-        if full or now - self._first_at >= self._patience:
+        sound = self._audio is not None and self._audio.configured
+        kinds = bool(synchronized) + sound
+        if full or now - self._first_at >= (self._patience if kinds >= self._kinds else self._kind_patience):
             return True
-        inputs = len(synchronized) + (self._audio is not None and self._audio.configured)
+        inputs = len(synchronized) + sound
         return inputs >= self._expected and all(video.rate_known for video in synchronized)
 
     def _begin(self, now: float) -> None:

@@ -109,6 +109,7 @@ class Publisher:
             publication,
             self._config,
             expected=sum(line.expected for line in self._lines),
+            kinds=len({line.kind for line in self._lines}),
             want_keyframe=self._want_keyframe,
         )
         self._reported = 0.0
