@@ -54,6 +54,17 @@ describe("starting", () => {
     expect(engine.loads).toEqual(["llhls"]);
   });
 
+  test("a page that was kept waiting itself blames no source for it", async () => {
+    engine.broken.add("llhls");
+    controller.update(stream("live"));
+    await pass(7);
+    vi.setSystemTime(Date.now() + 60_000);
+    await pass(0.5);
+    expect(engine.loads).toEqual(["llhls"]);
+    await pass(1.5);
+    expect(engine.loads).toEqual(["llhls", "dash"]);
+  });
+
   test("an offline stream plays when it goes live", async () => {
     controller.update(stream("offline"));
     await pass(5);

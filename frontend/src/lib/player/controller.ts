@@ -1,6 +1,7 @@
 import type { StreamInfo } from "../api";
 import type { Engine, Sample } from "./engine";
 import type { Failure } from "./failure";
+import { LivedTime } from "./lived";
 import type { Remembered, SourceMemory } from "./memory";
 import { Rotation } from "./rotation";
 import { canPlay, orderSources, type Protocol, type Source, sameSources } from "./sources";
@@ -28,7 +29,6 @@ export interface ControllerOptions {
   probe?: (source: Source, signal: AbortSignal) => Promise<Failure | null>;
   playable?: (type: Protocol) => boolean;
   hidden?: () => boolean;
-  now?: () => number;
 }
 
 const TICK_MS = 250;
@@ -60,7 +60,7 @@ type Phase = "off" | "starting" | "running" | "waiting" | "draining";
 export class PlaybackController {
   readonly #engine: Engine;
   readonly #options: ControllerOptions;
-  readonly #now: () => number;
+  readonly #time = new LivedTime(Date.now);
   readonly #stall = new StallMeter();
   readonly #ticker: ReturnType<typeof setInterval>;
   #stream: StreamInfo | null = null;
@@ -86,7 +86,6 @@ export class PlaybackController {
   constructor(options: ControllerOptions) {
     this.#options = options;
     this.#engine = options.engine;
-    this.#now = options.now ?? Date.now;
     this.#engine.onError = (failure) => this.#failed(failure);
     this.#ticker = setInterval(() => this.#tick(), TICK_MS);
   }
@@ -105,7 +104,7 @@ export class PlaybackController {
     } else if (!sameSources(before.sources, stream.sources)) {
       this.#offered(stream);
     } else if (stream.state === "live" && before.state !== "live") {
-      this.#stall.reset(this.#now());
+      this.#stall.reset(this.#time.now());
       // An error or an end during the interruption: what is loaded will not go on by itself.
       if (this.#broken || this.#engine.sample()?.ended) this.#attempt(this.#rotation?.current);
     }
@@ -113,8 +112,8 @@ export class PlaybackController {
 
   /** The page was in the background, where browsers pause what they like; or the network is back. */
   wake(): void {
-    this.#stall.reset(this.#now());
-    if (this.#phase === "starting") this.#phaseSince = this.#now();
+    this.#stall.reset(this.#time.now());
+    if (this.#phase === "starting") this.#phaseSince = this.#time.now();
     if (this.#load) this.#load.connected = null;
     if (this.#phase === "waiting" && !this.#hidden) this.#attempt(this.#rotation?.current);
   }
@@ -217,7 +216,7 @@ export class PlaybackController {
     this.#engine.load(source).then(
       () => {
         // A library that takes long to arrive is no fault of the source.
-        if (this.#load === load && this.#phase === "starting") this.#phaseSince = this.#now();
+        if (this.#load === load && this.#phase === "starting") this.#phaseSince = this.#time.now();
       },
       (error: unknown) => {
         if (this.#load === load) this.#failed({ reason: "error", detail: String(error) });
@@ -257,7 +256,7 @@ export class PlaybackController {
 
   #tick(): void {
     const sample = this.#engine.sample();
-    const now = this.#now();
+    const now = this.#time.now();
     if (this.#phase === "starting") this.#tickStarting(sample, now);
     else if (this.#phase === "running" && sample) this.#tickRunning(sample, now);
     else if (this.#phase === "draining") this.#tickDraining(sample, now);
@@ -381,7 +380,7 @@ export class PlaybackController {
 
   #enter(phase: Phase): void {
     this.#phase = phase;
-    this.#phaseSince = this.#now();
+    this.#phaseSince = this.#time.now();
     this.#stalled = false;
   }
 
