@@ -65,6 +65,21 @@ test("an answer to a question that was asked again since is not taken", async ()
   stop();
 });
 
+test("an answer that is older than what was told since is not taken", async () => {
+  const answers: ((value: string) => void)[] = [];
+  const poll = new Poll(() => new Promise<string>((resolve) => answers.push(resolve)), 2000);
+  const stop = poll.start();
+  poll.know("changed");
+  answers[0]?.("as before");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(poll.value).toBe("changed");
+  await vi.advanceTimersByTimeAsync(2000);
+  answers[1]?.("changed again");
+  await vi.advanceTimersByTimeAsync(0);
+  expect(poll.value).toBe("changed again");
+  stop();
+});
+
 test("a slow server is not asked faster than it answers", async () => {
   let asked = 0;
   const poll = new Poll(() => {

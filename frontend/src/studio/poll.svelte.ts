@@ -49,6 +49,14 @@ export class Poll<T> {
     if (this.#running) this.#timer = setTimeout(() => void this.now(), this.everyMs);
   }
 
+  /** Take what the server has just said elsewhere: an answer that is still on its way may be older. */
+  know(value: T): void {
+    this.#pause();
+    this.value = value;
+    this.error = null;
+    if (this.#running) this.#timer = setTimeout(() => void this.now(), this.everyMs);
+  }
+
   #pause(): void {
     clearTimeout(this.#timer);
     this.#request?.abort();
