@@ -91,7 +91,7 @@ def _starts() -> list[Start]:
 
 
 def _worker(clips: list[Clip]) -> Cost:
-    with running() as worker:
+    with running(patient=False) as worker:
         worker.send(Source(1, tuple(clip.track for clip in clips)), *_starts())
         feed(worker, clips)
         stats = worker.settle()
@@ -183,7 +183,7 @@ def _add_latency(report: Report, clips: list[Clip]) -> None:
     """At the pace of a broadcast, 720p30 alone."""
     video = clips[0]
     sent: dict[int, float] = {}
-    with running() as worker:
+    with running(patient=False) as worker:
         worker.send(Source(1, (video.track,)), _starts()[0])
         seen = _Seen(worker)
         begin = time.monotonic() + 0.1

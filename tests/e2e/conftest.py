@@ -1,5 +1,6 @@
 """A server with the built pages, a broadcast that is always on, and Chromium."""
 
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -9,17 +10,32 @@ from playwright.async_api import Browser, Page
 from tests.support.browser import Trouble, chromium
 from tests.support.channel import Channel, Channels
 from tests.support.encoder import publishing
-from tests.support.program import Program, running
+from tests.support.program import Program, command, running
 from tests.support.site import Site, site
 
 ARTEFACTS = Path(__file__).parents[1] / "artefacts"
+PASSWORD = "a horse in the rain"
+"""Of `owner`."""
 
 
 @pytest.fixture(scope="package")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """A server with the default settings."""
-    with running(tmp_path_factory.mktemp("e2e")) as program:
+    """A server with the default settings, but for patience with programs of its own that a busy machine lets wait."""
+    with running(tmp_path_factory.mktemp("e2e"), {"GHOSTLIVE_TRANSCODE__SILENT_AFTER": "20"}) as program:
         yield program
+
+
+@pytest.fixture(scope="package")
+def owner(server: Program) -> str:
+    """The name of the owner's account, made by the command, as an operator may."""
+    subprocess.run(
+        [command(), "user", "add", "boss", "--role", "owner", "--data", str(server.data)],
+        env=server.environ(),
+        input=f"{PASSWORD}\n".encode(),
+        check=True,
+        capture_output=True,
+    )
+    return "boss"
 
 
 @pytest.fixture(scope="package")

@@ -153,9 +153,11 @@ async def test_who_goes_back_reads_what_was_said_then(steady: Channel, page: Pag
         await until(page, "a buffer to go back in", _SEEN_FOR_16_S)
         later = ann.post("and another", "another")
         await viewer.expect_message(later)
+        await page.evaluate(_PAUSE)
         await page.evaluate(_BACK, 10)
         await viewer.expect_message(later, shown=False)
         await viewer.expect_message(early)
+        await page.evaluate(_PLAY)
         await viewer.expect_message(later)
         assert await viewer.reached(later) >= 0
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Page, WebSocketRoute, expect
+from tests.support.browser import until
 from tests.support.channel import Channel
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
@@ -42,6 +43,8 @@ class Lively:
             you = {"id": "g_x", "name": "Me", "hue": 1, "role": "guest", "can": ["post", "react", "edit"]}
             welcome = {"type": "welcome", "you": you, "seq": 280, "reset": True, "deleted": [], "people": 3}
             socket.send(json.dumps({**welcome, "messages": [said(number) for number in range(1, 281)]}))
+        elif message["type"] == "ping":
+            socket.send('{"type":"pong"}')
 
     def say(self, first: int, count: int) -> None:
         """So many messages at once."""
@@ -62,6 +65,7 @@ async def lively(browser: Browser, channel: Channel) -> AsyncIterator[Lively]:
     await page.route_web_socket("**/chat", found.answer)
     await page.goto(channel.page)
     await expect(page.get_by_text("message 280", exact=False).first).to_be_visible(timeout=WAIT)
+    await until(page, "the newest message to be in sight", f"({AT_END})() <= 1")
     yield found
     await context.close()
 

@@ -6,10 +6,9 @@ import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 from tests.e2e.conftest import ARTEFACTS
-from tests.e2e.test_chat import WAIT, Person, add_owner, person
+from tests.e2e.test_chat import WAIT, Person, person
 from tests.support.axe import expect_accessible
 from tests.support.channel import Channel
-from tests.support.program import Program
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -22,14 +21,8 @@ async def ann(browser: Browser, channel: Channel) -> AsyncIterator[Person]:
         yield found
 
 
-@pytest.fixture(scope="module")
-def owner(server: Program) -> None:
-    """The owner's account; another module may have made it."""
-    add_owner(server)
-
-
 @pytest_asyncio.fixture(loop_scope="session")
-async def boss(owner: None, browser: Browser, channel: Channel) -> AsyncIterator[Person]:
+async def boss(owner: str, browser: Browser, channel: Channel) -> AsyncIterator[Person]:
     """The owner of the server, at a desk."""
     async with person(browser, channel, "desk") as found:
         await found.sign_in(channel.program)
@@ -105,6 +98,7 @@ async def test_the_streamer_keeps_order(ann: Person, boss: Person) -> None:
     await expect(ann.page.get_by_test_id("chat-pinned")).to_contain_text("is this fine?", timeout=WAIT)
     await boss.page.get_by_test_id("mod-shield").click()
     await expect(ann.page.get_by_test_id("chat-rules")).to_contain_text("Shield mode", timeout=WAIT)
+    await expect(boss.page.get_by_test_id("mod-shield")).to_have_attribute("aria-pressed", "true", timeout=WAIT)
     await ann.page.screenshot(path=ARTEFACTS / "chat-shield-phone.png")
     await expect_accessible(ann.page)
     await boss.page.get_by_test_id("mod-shield").click()

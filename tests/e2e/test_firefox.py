@@ -40,8 +40,7 @@ def fox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Firefox]:
 
 @pytest.mark.parametrize("source", ["llhls", "dash"])
 def test_firefox_plays(steady: Channel, fox: Firefox, source: str) -> None:
-    fox.errors.clear()
-    fox.requests.clear()
+    _leave(fox)
     fox.open(f"{steady.page}?source={source}")
     fox.until("the player", f"window.ghostlive?.state === 'playing' && window.ghostlive.source === '{source}'")
     _expect_moving_picture(fox)
@@ -70,8 +69,7 @@ def test_firefox_follows_the_broadcast_without_a_reload(channel: Channel, fox: F
 
 
 def test_guests_in_firefox_chat_beside_the_picture(steady: Channel, fox: Firefox) -> None:
-    fox.errors.clear()
-    fox.requests.clear()
+    _leave(fox)
     texts = "[...document.querySelectorAll('[data-testid=chat-text]')].map((text) => text.textContent)"
     with ChatClient(chat_url(steady.program.url, steady.name)) as other:
         other.join("Chrome")
@@ -95,6 +93,13 @@ def test_guests_in_firefox_chat_beside_the_picture(steady: Channel, fox: Firefox
         assert len(set(mine)) == 1
     assert fox.errors == []
     assert all(url.startswith((steady.program.url, "ws:", "blob:", "data:")) for url in fox.requests), fox.requests
+
+
+def _leave(fox: Firefox) -> None:
+    """Leave the page of the test before, and forget what it said, also what was still under way."""
+    fox.open("about:blank")
+    fox.errors.clear()
+    fox.requests.clear()
 
 
 def _expect_moving_picture(fox: Firefox) -> None:

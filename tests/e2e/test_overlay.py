@@ -65,10 +65,12 @@ async def test_the_chat_moves_into_a_window_of_its_own(channel: Channel, page: P
     async with page.expect_popup() as opening:
         await page.get_by_test_id("chat-popout").click(timeout=WAIT)
     window = await opening.value
-    assert window.url == f"{channel.program.url}/embed/{channel.name}?chat=only"
+    await expect(window).to_have_url(f"{channel.program.url}/embed/{channel.name}?chat=only", timeout=WAIT)
     # The page gives the room to the picture, and the chat comes back when asked to.
     await expect(page.get_by_test_id("chat")).to_have_count(0)
     await page.get_by_test_id("chat-show").click()
+    # Whoever takes a name in one window has it in the other, which says hello anew.
+    await expect(page.get_by_test_id("chat")).to_have_attribute("data-status", "open", timeout=WAIT)
     await window.get_by_test_id("chat-name-field").fill("Ann", timeout=WAIT)
     await window.get_by_test_id("chat-join").click()
     await window.get_by_test_id("chat-field").fill("from the window", timeout=WAIT)

@@ -16,8 +16,12 @@ from tests.support.site import Site
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
 SOURCE = Picture(width=640, height=360)
-# Renditions that any machine makes while it does something else.
-SMALL = {"GHOSTLIVE_TRANSCODE__RENDITION": "240p30,180p30"}
+SMALL = {
+    # Renditions that any machine makes while it does something else.
+    "GHOSTLIVE_TRANSCODE__RENDITION": "240p30,180p30",
+    # An encoder that a busy machine leaves alone for a while is not replaced.
+    "GHOSTLIVE_TRANSCODE__SILENT_AFTER": "20",
+}
 
 SWITCHING = {
     "hls.js": (

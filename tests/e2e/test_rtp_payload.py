@@ -139,7 +139,7 @@ def eager(negotiation: Negotiation) -> str:
 
 
 async def broadcast(link: PeerLink, negotiation: Negotiation, clip: Clip) -> None:
-    """Send a clip over and over, in real time."""
+    """Send a clip over and over, in real time and never faster: what comes all at once is too much for sockets."""
     track = clip.track
     stream = negotiation.stream(track.kind)
     assert stream is not None
@@ -148,7 +148,7 @@ async def broadcast(link: PeerLink, negotiation: Negotiation, clip: Clip) -> Non
     step = 3600 if track.kind is TrackKind.VIDEO else 960
     interval = step / clock_rate(track.codec)
     number = count = 0
-    begin = link.now()
+    due = link.now()
     while True:
         for frame in clip.frames:
             payloads = packetizer.packetize(frame.payload, keyframe=frame.keyframe)
@@ -158,7 +158,8 @@ async def broadcast(link: PeerLink, negotiation: Negotiation, clip: Clip) -> Non
                 link.send_rtp(packet.to_bytes())
                 number += 1
             count += 1
-            await asyncio.sleep(begin + count * interval - link.now())
+            due = max(due + interval, link.now())
+            await asyncio.sleep(due - link.now())
 
 
 @pytest.mark.parametrize("codec", VIDEO)
@@ -169,19 +170,20 @@ async def test_chromium_shows_what_is_sent(plain_page: Page, codec: Codec, tmp_p
 
         async def shown() -> Any:
             found = await plain_page.evaluate(STATS)
-            return found if found.get("video", {}).get("framesDecoded", 0) >= 60 else None
+            enough = found.get("video", {}).get("framesDecoded", 0) >= 60
+            heard = found.get("audio", {}).get("totalAudioEnergy", 0) > 0.01
+            return found if enough and heard else None
 
-        found = await eventually("60 frames", shown)
-        size = await plain_page.evaluate("[video.videoWidth, video.videoHeight, video.currentTime]")
+        found = await eventually("60 frames, and sound", shown)
+        await eventually("a second of it shown", lambda: plain_page.evaluate("video.currentTime > 1"))
+        size = await plain_page.evaluate("[video.videoWidth, video.videoHeight]")
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    assert size[:2] == [640, 360]
-    assert size[2] > 1
+    assert size == [640, 360]
     assert found["video"]["pliCount"] == found["video"]["nackCount"] == 0
     assert found["video"]["packetsLost"] == found["audio"]["packetsLost"] == 0
     assert found["video"]["keyFramesDecoded"] >= 2
-    assert found["audio"]["totalAudioEnergy"] > 0.01
 
 
 @pytest.mark.parametrize(
@@ -202,19 +204,31 @@ async def test_what_chromium_sends_is_understood(
 ) -> None:
     offer = PUBLISH.replace("ENCODING", json.dumps({"scalabilityMode": mode}))
 
-    async with connected(plain_page, offer, [codec, Codec.OPUS], sending=False) as (negotiation, handler, _):
-        streams = {kind: negotiation.stream(kind) for kind in TrackKind}
-        types = {stream.formats[0].payload_type: kind for kind, stream in streams.items() if stream is not None}
+    async def receive() -> dict[TrackKind, list[RtpPacket]]:
+        """The packets of forty pictures, and of the sound with them."""
+        async with connected(plain_page, offer, [codec, Codec.OPUS], sending=False) as (negotiation, handler, _):
+            streams = {kind: negotiation.stream(kind) for kind in TrackKind}
 
-        async def enough() -> bool:
-            pictures = {packet.timestamp for packet in handler.packets if types.get(packet.payload_type) == "video"}
-            return len(pictures) > 40
+            def packets(kind: TrackKind) -> list[RtpPacket]:
+                stream = streams[kind]
+                assert stream is not None
+                return [one for one in handler.packets if one.payload_type == stream.formats[0].payload_type]
 
-        await eventually("40 pictures", enough)
-        packets = list(handler.packets)
-    sound = assembled(Codec.OPUS, [one for one in packets if types.get(one.payload_type) == "audio"])
+            async def enough() -> bool:
+                seen = {kind: len({packet.timestamp for packet in packets(kind)}) for kind in TrackKind}
+                return seen[TrackKind.VIDEO] > 40 and seen[TrackKind.AUDIO] > 52
+
+            await eventually("40 pictures, and sound", enough)
+            return {kind: packets(kind) for kind in TrackKind}
+
+    # A socket that is not read because the machine is busy overflows, but not each time.
+    for _ in range(4):
+        packets = await receive()
+        if not any(map(missing, packets.values())):
+            break
+    sound = assembled(Codec.OPUS, packets[TrackKind.AUDIO])
     assert len(sound) > 50
-    pictures = assembled(codec, [one for one in packets if types.get(one.payload_type) == "video"])
+    pictures = assembled(codec, packets[TrackKind.VIDEO])
     assert len(pictures) > 20
     assert pictures[0].keyframe
     track = initial_track(codec, pictures[0], "v0")
@@ -237,6 +251,13 @@ async def test_what_chromium_sends_is_understood(
 def has_spatial_layer(payload: bytes, layer: int) -> bool:
     """Whether a temporal unit of AV1 has that layer: what the extension of an OBU's header says (AV1 §5.3.3)."""
     return any(payload[one.start] & 4 and payload[one.start + 1] >> 3 & 3 == layer for one in av1.split_obus(payload))
+
+
+def missing(packets: Sequence[RtpPacket]) -> bool:
+    """Whether there are gaps between them."""
+    return any(
+        one.sequence_number + 1 & 0xFFFF != following.sequence_number for one, following in itertools.pairwise(packets)
+    )
 
 
 def assembled(codec: Codec, packets: Sequence[RtpPacket]) -> list[CodedFrame]:

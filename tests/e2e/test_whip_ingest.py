@@ -39,15 +39,31 @@ async def studio(broadcaster: Browser, outside: Site) -> AsyncIterator[Page]:
 
 
 async def broadcast(page: Page, channel: Channel, **options: Any) -> None:
-    """Begin, and wait until viewers know of it."""
+    """Begin, and wait until viewers know of picture and sound."""
     await publish(page, channel.url("whip"), channel.key, **options)
     await asyncio.to_thread(channel.wait_until, "live")
+
+    async def both() -> bool:
+        return (await asyncio.to_thread(channel.tracks)).keys() == {"audio", "video"}
+
+    await eventually("picture and sound", both)
+
+
+def announcements(channel: Channel) -> int:
+    """How often the server has told of tracks: twice where the picture came late, and the stream began without it."""
+    return len(re.findall(rf"\btracks\s.*\bstream={channel.name}\b", channel.program.log))
 
 
 async def widths(channel: Channel) -> list[int]:
     """Of the source's pictures, as the API says them."""
     record = await asyncio.to_thread(channel.program.stream, channel.name)
     return [track["width"] for track in record["tracks"] if track["kind"] == "video"]
+
+
+async def breaks(channel: Channel) -> int:
+    """How many there are in the picture's playlist."""
+    file = (await asyncio.to_thread(channel.renditions))["video"]
+    return (await asyncio.to_thread(channel.get, file)).text.count("#EXT-X-DISCONTINUITY\n")
 
 
 async def beyond_the_break(channel: Channel) -> None:
@@ -64,6 +80,12 @@ async def beyond_the_break(channel: Channel) -> None:
     await eventually("four segments of one epoch", passed, 60)
 
 
+async def settled(channel: Channel) -> None:
+    """Wait until what is played has its picture from the beginning on."""
+    if announcements(channel) > 1:
+        await beyond_the_break(channel)
+
+
 async def test_a_camera_is_played_by_ll_hls(studio: Page, channel: Channel) -> None:
     await broadcast(studio, channel, codec="h264", startKbps=300, **SMALL)
     record = await asyncio.to_thread(channel.program.stream, channel.name)
@@ -71,12 +93,13 @@ async def test_a_camera_is_played_by_ll_hls(studio: Page, channel: Channel) -> N
     renditions = await asyncio.to_thread(channel.renditions)
     first = await asyncio.to_thread(channel.wait_for_segments, 2)
     assert set(renditions) == {"video", "audio"}
+    await settled(channel)
     found = await asyncio.to_thread(complaints, [channel.url()], 6)
     assert not found
     later = await asyncio.to_thread(channel.wait_for_segments, len(first.segments) + 2)
     dates = [segment.date for segment in later.segments if segment.date is not None]
     assert dates == sorted(dates)
-    assert later.discontinuities == 0
+    assert later.discontinuities < announcements(channel)
 
     async def enough() -> bool:
         return bool((await studio.evaluate("sent()"))["bandwidth"] > 600_000)
@@ -93,6 +116,7 @@ async def test_sound_belongs_to_its_picture(studio: Page, channel: Channel) -> N
         """Seconds by which beeps come after their flashes, but for what the page itself was late with."""
         await broadcast(studio, channel, codec="h264", source="flashes")
         await asyncio.to_thread(channel.wait_for_segments, 4)  # both sender reports have come by then
+        await settled(channel)
         found = await asyncio.to_thread(onsets, channel.url(), 12)
         offsets = [offset for offset in found.offsets() if abs(offset) < 0.5]
         assert len(offsets) >= 5, found
@@ -112,6 +136,8 @@ async def test_another_size_in_mid_stream(studio: Page, channel: Channel) -> Non
     await broadcast(studio, channel, codec="h264", **SMALL)
     assert await widths(channel) == [640]
     await asyncio.to_thread(channel.wait_for_segments, 2)
+    await settled(channel)
+    before = await breaks(channel)
     await studio.evaluate("scale(2)")
 
     async def smaller() -> bool:
@@ -121,15 +147,14 @@ async def test_another_size_in_mid_stream(studio: Page, channel: Channel) -> Non
     await beyond_the_break(channel)
     found = await asyncio.to_thread(complaints, [channel.url()], 4)
     assert not found
-    text = (await asyncio.to_thread(channel.get, (await asyncio.to_thread(channel.renditions))["video"])).text
-    assert text.count("#EXT-X-DISCONTINUITY\n") == 1
+    assert await breaks(channel) == before + 1
 
 
 async def test_layers_become_renditions(studio: Page, channel: Channel) -> None:
     encodings = [
-        {"rid": "l", "scaleResolutionDownBy": 4, "maxBitrate": 200_000},
-        {"rid": "m", "scaleResolutionDownBy": 2, "maxBitrate": 700_000},
-        {"rid": "h", "maxBitrate": 2_500_000},
+        {"rid": "l", "scaleResolutionDownBy": 4, "maxBitrate": 150_000},
+        {"rid": "m", "scaleResolutionDownBy": 2, "maxBitrate": 300_000},
+        {"rid": "h", "maxBitrate": 1_200_000},
     ]
     await broadcast(
         studio, channel, codec="h264", encodings=encodings, width=960, height=540, rate=15
@@ -165,5 +190,6 @@ async def test_other_codecs_are_made_h264_for_those_who_need_it(studio: Page, ch
     assert video["codec"].startswith({"vp8": "vp8", "vp9": "vp09", "av1": "av01"}[codec])
     answer = await asyncio.to_thread(channel.get, "master.m3u8")
     assert 'CODECS="avc1' in answer.text
+    await settled(channel)
     found = await asyncio.to_thread(complaints, [channel.url()], 4)
     assert not found

@@ -42,6 +42,8 @@ class Stream:
         program.add_stream(name)
         self.name = name
         self.synapse = synapse
+        self.here: list[ChatClient] = []
+        """Pages that stay open: they say so while the room is waited for, else the server takes them for gone."""
         self.url = chat_url(program.url, name)
         self.reader: Person = synapse.person()
         self.room = str(wait_for("the room", self._join, PATIENCE))
@@ -82,12 +84,15 @@ class Stream:
         end = time.monotonic() + PATIENCE
         while len(self.said()) < count:
             assert time.monotonic() < end, f"waited in vain for {count} messages"
+            for page in self.here:
+                page.send(type="ping")
             time.sleep(0.2 if count < 10 else 1.0)
 
 
 def test_page_and_room_are_one_conversation(program: Program, synapse: Synapse) -> None:
     stream = Stream(program, synapse, "both-ways")
     with guest(stream.url, "Ada") as ada, guest(stream.url, "Bob") as bob:
+        stream.here = [ada, bob]
         stream.introduce(ada)
         stream.introduce(bob)
         known = len(stream.said())
@@ -110,6 +115,7 @@ def test_a_homeserver_that_is_killed_in_the_middle_of_200_messages_gets_all_of_t
 ) -> None:
     stream = Stream(program, synapse, "killed-homeserver")
     with guest(stream.url, "Ada") as ada, guest(stream.url, "Bob") as bob:
+        stream.here = [ada, bob]
         for number in range(MANY):
             (ada if number % 3 else bob).post(f"message {number}", f"t{number}")
             if number == MANY // 2:

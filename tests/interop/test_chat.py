@@ -16,6 +16,7 @@ import pytest
 from tests.support.channel import Channel
 from tests.support.chat_client import ChatClient, chat_url, guest
 from tests.support.encoder import publishing
+from tests.support.playlist import MediaPlaylist, parse_media
 from tests.support.program import Program, get, running, wait_for
 from websockets.exceptions import ConnectionClosed, ConnectionClosedError, InvalidStatus
 
@@ -252,10 +253,15 @@ def test_only_who_is_sent_the_stream_has_watched(roomy: Program, owner: httpx.Cl
         ann.join("Ann")
         for client in (ann, liar):
             client.send(type="alive", playing=True)
-        channel.get(file, headers=player)
-        first = len(channel.playlist(file).segments)
-        channel.wait_for_segments(first + 3, file)  # some seconds of it
-        channel.get(file, headers=player)
+
+        def playlist() -> MediaPlaylist:
+            answer = channel.get(file, headers=player)
+            assert answer.status_code == 200, answer.text
+            return parse_media(answer.text)
+
+        # Some seconds of it, for which the player asks all the time, as players do.
+        first = len(playlist().segments)
+        wait_for("three more segments", lambda: len(playlist().segments) >= first + 3, 60)
         missing = {}
         for client in (ann, liar):
             client.send(type="post", txn="t1", text="hello")

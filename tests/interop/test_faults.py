@@ -25,7 +25,7 @@ SMALL = Picture(width=320, height=180)
 
 
 def test_garbage_and_slow_loris_do_not_disturb_a_broadcast(tmp_path: Path) -> None:
-    environment = {"GHOSTLIVE_RTMP__HANDSHAKE_TIMEOUT": "3", "GHOSTLIVE_RTMP__MAX_CONNECTIONS_PER_ADDRESS": "80"}
+    environment = {"GHOSTLIVE_RTMP__HANDSHAKE_TIMEOUT": "5", "GHOSTLIVE_RTMP__MAX_CONNECTIONS_PER_ADDRESS": "80"}
     with running(tmp_path, environment) as program, ExitStack() as stack:
         channel = Channel.add(program)
         stack.enter_context(publishing(channel.publish_url, SMALL))

@@ -34,7 +34,7 @@ def test_obs_goes_on_the_air_and_off_and_on_again(channel: Channel, tmp_path: Pa
         # All of it, from the first frame to the last: both end by themselves now.
         assert complaints([channel.url(file), channel.url("manifest.mpd")], 60) == ""
         obs.press("StartStream")
-        channel.wait_until("live")
+        channel.wait_until("live", 60)
         assert channel.renditions()["video"] != file
 
 

@@ -89,8 +89,12 @@ async def test_oven_live_kit_broadcasts(channel: Channel, tab: Page, outside: Si
     await tab.goto(oven_live_kit(outside))
     await tab.evaluate("url => publish(url)", _socket(channel, rest.replace("KEY", channel.key)))
     await asyncio.to_thread(channel.wait_until, "live")
-    tracks = await asyncio.to_thread(channel.tracks)
-    assert tracks["audio"]["codec"] == "opus"
+
+    async def sound() -> str:
+        found: str = (await asyncio.to_thread(channel.tracks)).get("audio", {}).get("codec", "")
+        return found
+
+    assert await eventually("sound", sound) == "opus"
     await until(tab, "the connection", "window.connected === true")
     publisher = await asyncio.to_thread(channel.program.stream, channel.name)
     assert publisher["state"] == "live"

@@ -30,6 +30,7 @@ WAYS = ["master.m3u8", "llhls.m3u8", "master.m3u8?_HLS_legacy=YES", "manifest.mp
 
 
 def test_ffmpeg_decodes_every_way_to_play_without_a_complaint(steady: Channel) -> None:
+    steady.wait_for_segments(LISTED)
     assert complaints([steady.url(way) for way in WAYS], 6) == ""
 
 

@@ -4,6 +4,7 @@ ffmpeg reads one period of a DASH manifest only, so how players of DASH get over
 """
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import pytest
 from tests.support.channel import Channel
@@ -55,17 +56,14 @@ def test_sound_and_picture_of_every_rendition_break_at_the_same_place(channel: C
         files = channel.renditions()
         first.kill()
         with publishing(channel.publish_url, SMALL):
-            wait_for(
-                "the break in both playlists",
-                lambda: all(channel.playlist(file).discontinuities == 1 for file in files.values()),
-                40,
-            )
-            channel.wait_for_segments(4)
-            dates = []
-            for file in files.values():
-                playlist = channel.playlist(file)
-                dates += [segment.date for segment in playlist.segments if segment.discontinuity]
-            first_date, second_date = dates
+
+            def dates() -> list[datetime | None]:
+                """When the segment after each break begins, once it is complete."""
+                segments = [segment for file in files.values() for segment in channel.playlist(file).segments]
+                return [segment.date for segment in segments if segment.discontinuity]
+
+            wait_for("the segment after the break in both playlists", lambda: len(dates()) >= 2, 60)
+            first_date, second_date = dates()
             assert first_date is not None
             assert second_date is not None
             assert abs((first_date - second_date).total_seconds()) < 0.2
@@ -81,9 +79,12 @@ def test_another_picture_size_after_the_break_gets_its_own_initialization(channe
         with publishing(channel.publish_url, Picture(width=480, height=270)):
             wait_for("the new size", lambda: channel.tracks()["video"]["width"] == 480)
             wait_for("the break", lambda: channel.playlist(session).discontinuities == 1)
-            channel.wait_for_segments(4)
-            playlist = channel.playlist(session)
-            maps = list(dict.fromkeys(segment.map for segment in playlist.segments))
+
+            def initializations() -> list[str]:
+                return list(dict.fromkeys(segment.map for segment in channel.playlist(session).segments))
+
+            wait_for("a segment of the new size", lambda: len(initializations()) > 1)
+            maps = initializations()
             assert len(maps) == 2
             folder = session.rpartition("/")[0]
             old, new = (channel.get(f"{folder}/{name}").content for name in maps)

@@ -12,6 +12,7 @@ from typing import Any
 
 import av
 import pytest
+from tests.support.program import free_media_port
 from tests.support.worker_client import Clip, make
 
 from ghostlive.codecs.describe import inspect_frame
@@ -138,20 +139,12 @@ def check_track(material: Material, frames: Sequence[CodedFrame]) -> None:
     assert track.timescale == clock_rate(known.codec)
 
 
-def free_port() -> int:
-    """A port whose successor is free too (RTCP)."""
-    for port in range(42000, 60000, 2):
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as one,
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as two,
-        ):
-            try:
-                one.bind(("127.0.0.1", port))
-                two.bind(("127.0.0.1", port + 1))
-            except OSError:
-                continue
-            return port
-    raise AssertionError("no two free ports")
+def free_pair() -> int:
+    """A port whose successor is free too (RTCP), and stays so."""
+    port = free_media_port()
+    while (following := free_media_port()) != port + 1:
+        port = following
+    return port
 
 
 @pytest.mark.parametrize("codec", CODECS)
@@ -198,7 +191,7 @@ def test_what_is_sent_ffmpeg_understands(
     material: Callable[[Codec], Material], codec: Codec, max_size: int, tmp_path: Path
 ) -> None:
     given = material(codec)
-    port = free_port()
+    port = free_pair()
     sdp = tmp_path / "stream.sdp"
     sdp.write_text(
         f"v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=test\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\n"

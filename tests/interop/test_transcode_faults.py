@@ -1,6 +1,7 @@
 """What transcoding survives on real machines: workers that crash, hang and run out of memory, sources that change."""
 
 import os
+import re
 import resource
 import signal
 import threading
@@ -23,6 +24,8 @@ SOURCE = Picture(width=640, height=480, rate=30, group=30)
 SMALL = "v0-360p30"
 ENVIRONMENT = {"GHOSTLIVE_HUB__GRACE": "5", "GHOSTLIVE_PACKAGER__SEGMENT": "1"}
 """Short segments, since most of the time is spent waiting for them."""
+PATIENT = {**ENVIRONMENT, "GHOSTLIVE_PACKAGER__FIRST_WAIT": "25"}
+"""Viewers who are not sent away when other tests keep the machine from starting a rendition in ten seconds."""
 
 
 def workers(program: Program) -> set[int]:
@@ -76,7 +79,7 @@ class Viewer:
         """As it is now."""
         return self._channel.playlist(rendition(self._channel, self._track))
 
-    def wait_for_more(self, timeout: float = 20.0) -> MediaPlaylist:
+    def wait_for_more(self, timeout: float = 60.0) -> MediaPlaylist:
         """Wait until two more segments are complete; the playlist then."""
         last = self.playlist().last
         found: MediaPlaylist = wait_for(
@@ -109,7 +112,7 @@ def watched(program: Program, picture: Picture = SOURCE) -> Iterator[tuple[Chann
 @pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """A server of which no worker may be left at its end."""
-    with running(tmp_path_factory.mktemp("transcode"), ENVIRONMENT) as program:
+    with running(tmp_path_factory.mktemp("transcode"), PATIENT) as program:
         yield program
         left = workers(program)
         program.stop()
@@ -141,7 +144,7 @@ def test_a_worker_that_hangs_is_replaced(program: Program) -> None:
             os.kill(pid, signal.SIGSTOP)
         wait_for("another worker", lambda: workers(program) - before)
         assert viewer.wait_for_more().discontinuities == 0
-        assert "did not answer for 2." in program.log
+        assert re.search(r"did not answer for [23]\.\d s", program.log)
         busy = before & workers(program)
         for pid in busy:  # spare ones are looked at when they are needed
             os.kill(pid, signal.SIGCONT)
@@ -174,7 +177,7 @@ def test_a_source_that_changes_everything_keeps_its_viewers(program: Program) ->
         changed = Picture(width=960, height=540, rate=25, group=25, b_frames=2)
         sound = ["-c:a", "libmp3lame", "-ar", "44100", "-ac", "1"]
         second = Encoder(channel.publish_url, changed, sound)
-        wait_for("the other picture", lambda: channel.tracks()["video"]["height"] == 540)
+        wait_for("the other picture", lambda: channel.tracks().get("video", {}).get("height") == 540)
         now = "v0-360p25"
         other = Viewer(channel, now)
         try:

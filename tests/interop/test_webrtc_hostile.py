@@ -12,6 +12,7 @@ import struct
 import threading
 import time
 import zlib
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, closing, nullcontext, suppress
 from pathlib import Path
@@ -24,6 +25,7 @@ from tests.support.channel import Channel
 from tests.support.encoder import Picture, publishing
 from tests.support.program import Program, running
 from tests.support.webrtc.client import Link, TestPeer, connect, offer
+from tests.support.webrtc.waiting import until
 
 from ghostlive.formats.rtcp import (
     FullIntraRequest,
@@ -198,7 +200,7 @@ async def test_floods_of_datagrams_are_not_answered_and_nobody_waits(show: Chann
 
 async def test_floods_of_connections_take_no_room_from_others(show: Channel, http: httpx.AsyncClient) -> None:
     said = [secrets.token_bytes(1000), b"\xff\xff", bytes(800), b"", b"\0\x14\0\1\0\0"]
-    connections: list[socket.socket] = []
+    connections: deque[socket.socket] = deque()
 
     def attack() -> None:
         for text in said:
@@ -206,12 +208,15 @@ async def test_floods_of_connections_take_no_room_from_others(show: Channel, htt
                 connection = socket.create_connection(media(show.program), 1, (ATTACKER, 0))
                 connections.append(connection)
                 connection.send(text)
+        while len(connections) > 500:  # this process may not have as many as it likes
+            connections.popleft().close()
         time.sleep(0.02)
 
     try:
-        async with repeating(attack), watching(show, http, tcp=True) as viewer:
-            await viewer.undisturbed(nullcontext, 2)
-        assert len(connections) > 50
+        async with repeating(attack):
+            await until(lambda: len(connections) > 50, within=60)
+            async with watching(show, http, tcp=True) as viewer:
+                await viewer.undisturbed(nullcontext, 2)
     finally:
         for connection in connections:
             connection.close()
@@ -235,7 +240,7 @@ async def test_descriptions_that_are_too_much(show: Channel, http: httpx.AsyncCl
         ):
             for _ in range(5):
                 # The server does not read a body that is too large: the answer may be lost with the connection.
-                with suppress(httpx.WriteError, httpx.ReadError):
+                with suppress(httpx.WriteError, httpx.ReadError, httpx.RemoteProtocolError):
                     answer = await http.post(show.url("whep"), content=body, headers=SDP)
                     assert answer.status_code == status, answer.text
 

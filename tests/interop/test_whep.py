@@ -17,8 +17,8 @@ async def test_chromium_plays_by_udp(steady: Channel, tab: Page, outside: Site) 
     await tab.goto(whep(outside))
     assert (await tab.evaluate("url => play(url)", steady.url("whep")))["status"] == 201
     await expect_playing(tab, frames=60)
-    way = await eventually("a way", lambda: tab.evaluate("way()"))
-    assert (way["protocol"], way["port"]) == ("udp", steady.program.webrtc_port)
+    way = await until(tab, "a way by UDP", "way().then((way) => way?.protocol === 'udp' && way)")
+    assert way["port"] == steady.program.webrtc_port
     assert way["cipher"] == "SRTP_AEAD_AES_128_GCM"
 
 
@@ -44,7 +44,7 @@ async def test_ice_is_restarted_and_the_picture_goes_on(steady: Channel, tab: Pa
     await expect_playing(tab)
     assert (await tab.evaluate("restart()"))["status"] == 200
     await expect_playing(tab, frames=60)
-    assert await tab.evaluate("pc.connectionState") == "connected"
+    await until(tab, "the connection", "pc.connectionState === 'connected'")
 
 
 async def test_the_end_of_the_stream_ends_the_connection(channel: Channel, tab: Page, outside: Site) -> None:

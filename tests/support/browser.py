@@ -140,6 +140,19 @@ async def until(page: Page, what: str, expression: str, timeout: float = PATIENC
     return await eventually(what, ask, timeout)
 
 
+async def expect_source(page: Page, source: str) -> None:
+    """Wait until the player takes this way. One that a busy machine kept waiting has taken another: it tries again."""
+    found = expect(page.get_by_test_id("player"))
+    for _ in range(4):
+        try:
+            await found.to_have_attribute("data-source", source, timeout=PATIENCE * 1000 / 4)
+        except AssertionError:
+            await page.evaluate("window.dispatchEvent(new Event('online'))")
+        else:
+            return
+    await found.to_have_attribute("data-source", source)
+
+
 async def expect_moving_picture(page: Page, *, sound: bool = True, frames: int = 30, timeout: float = PATIENCE) -> None:
     """Wait until so many more frames were shown, the picture has changed, and sound was decoded."""
     first = await eventually("a picture", lambda: page.evaluate(LOOK), timeout)

@@ -74,12 +74,14 @@ class Channel:
 
     def wait_for_segments(self, count: int, file: str | None = None) -> MediaPlaylist:
         """Wait until so many segments are complete."""
-        file = file or self.renditions()["video"]
-        found: MediaPlaylist = wait_for(
-            f"{count} segments of {self.name}",
-            lambda: playlist if len((playlist := self.playlist(file)).segments) >= count else None,
-            60,
-        )
+
+        def enough() -> MediaPlaylist | None:
+            nonlocal file
+            file = file or self.renditions()["video"]
+            playlist = self.playlist(file)
+            return playlist if len(playlist.segments) >= count else None
+
+        found: MediaPlaylist = wait_for(f"{count} segments of {self.name}", enough, 60)
         return found
 
 

@@ -31,8 +31,11 @@ _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 def get(url: str, **options: Any) -> httpx.Response:
-    """`httpx.get` of a server without TLS: without reading all certificates for it, which takes a tenth of a second."""
-    return httpx.get(url, verify=_NO_CERTIFICATES, **options)
+    """`httpx.get` of a server without TLS: without reading all certificates for it, which takes a tenth of a second.
+
+    It waits longer than five seconds too, since a busy machine lets a server wait.
+    """
+    return httpx.get(url, verify=_NO_CERTIFICATES, **{"timeout": 30.0, **options})
 
 
 _WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw3")[2:]) % 4

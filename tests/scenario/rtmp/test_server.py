@@ -159,7 +159,7 @@ def trusting(house: House) -> ssl.SSLContext:
 async def collect(house: House, done: Callable[[list[Item]], bool]) -> list[Item]:
     subscription = house.hub.subscribe("show")
     items: list[Item] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not done(items):
             items += await subscription.batch()
     subscription.close()
@@ -411,7 +411,7 @@ async def test_ffmpeg(house: Open, protocol: str) -> None:
         process = await asyncio.create_subprocess_exec(
             "ffmpeg", *arguments.split(), address, stderr=asyncio.subprocess.DEVNULL
         )
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while home.hub.get("show") is None:
                 await asyncio.sleep(0.02)
             items = await collect(home, lambda items: bool(items) and isinstance(items[-1], Ended))

@@ -13,6 +13,8 @@ from ghostlive.transcode.process import WorkerLimits, WorkerProcess, clean
 from ghostlive.transcode.wire import Picture, Ready, Start, Stats
 
 LIMITS = WorkerLimits(memory=2 * 1024**3)
+PATIENCE = 60.0
+"""Seconds for an end that is to come by itself, however busy the machine is."""
 
 
 async def ready() -> WorkerProcess:
@@ -28,6 +30,7 @@ def descriptors() -> int:
 
 async def test_it_starts_lives_and_ends_when_it_is_told_to(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GHOSTLIVE_DATABASE__URL", "postgresql://secret")
+    monkeypatch.setattr(module, "_GOODBYE", PATIENCE)
     before = descriptors()
     worker = await ready()
     assert b"GHOSTLIVE" not in await asyncio.to_thread(Path(f"/proc/{worker.pid}/environ").read_bytes)
@@ -61,7 +64,8 @@ async def test_killed_at_once() -> None:
     worker.kill()
 
 
-async def test_its_last_words_are_kept() -> None:
+async def test_its_last_words_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_GOODBYE", PATIENCE)
     worker = await ready()
     worker._writer.write(b"\0\0\0\1\xff")
     while await worker.receive():

@@ -80,7 +80,7 @@ class Client:
         if not hasattr(self, "_reader"):
             self._reader, self._writer = await asyncio.open_connection("127.0.0.1", self._site.server.port)
         self._writer.write("\r\n".join([f"GET {path} HTTP/1.1", "Host: test", *self._headers, "", ""]).encode())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             head = (await self._reader.readuntil(b"\r\n\r\n")).decode()
             fields = dict(line.split(": ", 1) for line in head.split("\r\n")[1:] if line)
             await self._reader.readexactly(int(fields["content-length"]))

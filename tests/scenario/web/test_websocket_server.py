@@ -86,7 +86,7 @@ class Room:
     async def raw(self) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
         reader, writer = await asyncio.open_connection("127.0.0.1", self.server.port)
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(60):
                 yield reader, writer
         finally:
             writer.transport.abort()
@@ -94,7 +94,7 @@ class Room:
                 await writer.wait_closed()
 
     async def until_members(self, number: int) -> None:
-        async with asyncio.timeout(15):
+        async with asyncio.timeout(60):
             while len(self.members) != number:
                 await asyncio.sleep(0.01)
 
@@ -113,7 +113,7 @@ async def room() -> AsyncIterator[Room]:
 
 
 async def close_of(client: ClientConnection) -> tuple[int, str]:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(60):
         while True:
             try:
                 await client.recv()
@@ -129,7 +129,7 @@ async def test_two_clients_talk(room: Room) -> None:
         assert heard[0] == heard[1]
         assert len(set(heard[0])) == 100
         pong = await one.ping()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await pong
     assert room.openings[0].query == "a=1"
     await room.until_members(0)
@@ -192,7 +192,7 @@ async def test_bytes_that_come_with_the_request_and_before_the_answer(room: Room
     room.gate.clear()
     async with room.raw() as (reader, writer):
         writer.write(HANDSHAKE + HI + HI[:3])
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while not room.openings:
                 await asyncio.sleep(0)
         writer.write(HI[3:])
@@ -278,7 +278,7 @@ async def test_sockets_count_as_connections() -> None:
                 await room.connect()
             assert caught.value.response.status_code == 503
         await room.until_members(0)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while True:
                 with suppress(InvalidStatus):
                     async with room.connect():

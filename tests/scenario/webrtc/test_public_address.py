@@ -53,7 +53,7 @@ async def _stun_server() -> AsyncIterator[tuple[_StunServer, str]]:
 async def test_what_the_stun_server_sees_is_announced_first() -> None:
     async with _stun_server() as (stun, address):
         config = WebRtcConfig(port=0, host="127.0.0.1", stun_server=address)
-        async with open_house(config) as house, asyncio.timeout(10):
+        async with open_house(config) as house, asyncio.timeout(60):
             while not house.server.addresses.learned:
                 await asyncio.sleep(0)
             # It was asked through the port that peers come to.
@@ -69,7 +69,7 @@ async def test_answers_that_are_none_leave_it_unknown(answer: bytes, monkeypatch
         stun.answers = lambda request: answer + request[2:20] if answer else answer
         config = WebRtcConfig(port=0, host="127.0.0.1", stun_server=address)
         with capture_logs() as logs:
-            async with open_house(config) as house, asyncio.timeout(10):
+            async with open_house(config) as house, asyncio.timeout(60):
                 while not any(line["event"] == "the STUN server is of no use" for line in logs):
                     await asyncio.sleep(0)
                 assert len(stun.asked) == 2

@@ -276,7 +276,7 @@ async def follow(site: Site, query: str = "", *, agent: str = "test") -> AsyncIt
     task = asyncio.create_task(site.app(scope, receive, send))
     try:
         while True:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(60):
                 text = (await sent.get()).decode()
             for event in text.split("\n\n")[:-1]:
                 name, _, data = event.partition("\n")
