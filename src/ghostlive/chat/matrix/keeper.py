@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import Final, Protocol
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 
 from ghostlive.chat.matrix.alias import bot_id, stream_of_alias
 from ghostlive.chat.matrix.client import MatrixClient
@@ -171,8 +172,11 @@ class RoomKeeper:
                 await self._wait_after(error)
             except asyncio.CancelledError:
                 raise
-            except Exception as error:  # the database, most likely; rooms must be kept when it is back
-                _log.error("rooms could not be kept", exc_info=error)
+            except Exception as error:  # rooms must be kept when it is over, whatever it was
+                if isinstance(error, OSError | SQLAlchemyError):
+                    _log.warning("rooms could not be kept", error=str(error))
+                else:
+                    _log.error("rooms could not be kept", exc_info=error)
                 await pause(self._clock, self._backoff.failed())
 
     async def settle(self) -> None:

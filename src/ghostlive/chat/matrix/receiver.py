@@ -19,8 +19,10 @@ from typing import Any, Final, Protocol
 from urllib.parse import unquote
 
 import structlog
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.types import Receive, Scope, Send
 
+from ghostlive.chat.errors import BusyError
 from ghostlive.chat.matrix.events import RoomEvent, read_events
 
 _log = structlog.get_logger("matrix")
@@ -151,7 +153,11 @@ class Receiver:
                 await self._transactions.transaction(key, events)
             except Exception as error:
                 # Whatever it was, the homeserver keeps the transaction, and everything behind it, and comes again.
-                _log.error("a transaction of the homeserver could not be taken", txn=txn_id, exc_info=error)
+                text = "a transaction of the homeserver could not be taken"
+                if isinstance(error, BusyError | OSError | SQLAlchemyError):  # a locked database, most likely
+                    _log.warning(text, txn=txn_id, error=str(error))
+                else:
+                    _log.error(text, txn=txn_id, exc_info=error)
                 raise _RefusedError(500, "M_UNKNOWN", "not stored; send it again") from error
             self._known[key] = None
             if len(self._known) > _KNOWN:

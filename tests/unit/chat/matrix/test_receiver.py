@@ -7,6 +7,7 @@ import httpx
 import pytest
 from structlog.testing import capture_logs
 
+from ghostlive.chat.errors import BusyError
 from ghostlive.chat.matrix import receiver as module
 from ghostlive.chat.matrix.events import RoomEvent
 from ghostlive.chat.matrix.receiver import Receiver
@@ -85,11 +86,16 @@ async def test_the_same_number_of_another_life_is_another_transaction(homeserver
     assert len({txn_id for txn_id, _ in bridge.taken}) == 2
 
 
-async def test_what_was_not_stored_is_not_acknowledged(homeserver: Homeserver, bridge: Bridge) -> None:
-    bridge.error = RuntimeError("database is locked")
+@pytest.mark.parametrize(
+    ("error", "level"), [(RuntimeError("a mistake of ours"), "error"), (BusyError("locked", 5.0), "warning")]
+)
+async def test_what_was_not_stored_is_not_acknowledged(
+    homeserver: Homeserver, bridge: Bridge, error: Exception, level: str
+) -> None:
+    bridge.error = error
     with capture_logs() as logs:
         assert await homeserver.push("1", EVENT) == 500
-    assert [line["log_level"] for line in logs] == ["error"]
+    assert [line["log_level"] for line in logs] == [level]
     bridge.error = None
     assert await homeserver.push("1", EVENT) == 200
     assert len(bridge.taken) == 2
