@@ -324,11 +324,17 @@ class Rooms:
     async def _show(self, record: RoomRecord, wish: Wish) -> RoomRecord:
         assert record.room_id is not None
         done: dict[str, Any] = {}
-        for (kind, key), content in plan.showing(wish, self._site).items():
-            name, note = _key(kind, key), plan.note(content)
+        showing = {_key(*name): (*name, content) for name, content in plan.showing(wish, self._site).items()}
+        for name, (kind, key, content) in showing.items():
+            note = plan.note(content)
             if record.state.get(name) != note:
                 await self._client.set_state(record.room_id, kind, content, key)
                 done[name] = note
+        for name, note in record.state.items():
+            if "|" in name and note and name not in showing:  # state cannot be taken out of a room, but emptied
+                kind, _, key = name.partition("|")
+                await self._client.set_state(record.room_id, kind, {}, key)
+                done[name] = ""
         wanted, given = wish.power(), _given(record)
         if wanted != given:
             await self._give(record.room_id, given, wanted)
