@@ -207,6 +207,20 @@ async def test_the_room_follows_the_stream(world: World) -> None:
     assert world.room.content("m.room.name")["name"] == "Another"
 
 
+async def test_a_stream_that_is_live_again_after_a_restart_is_shown_so(world: World) -> None:
+    """As this server stops, the stream ends: that arrives in the room, and is not noted any more."""
+    await world.add(live=True)
+    await world.keep()
+    world.homeserver.lose_answers(path="m.room.topic")
+    with pytest.raises(MatrixError):
+        await world.change(live=False)
+    assert world.room.content("m.room.topic")["topic"].startswith("Offline")
+    world.wishes["demo"] = replace(world.wishes["demo"], live=True)
+    world.begin()
+    await world.keep()
+    assert world.room.content("m.room.topic")["topic"].startswith("Live now")
+
+
 async def test_what_people_set_stays_until_ours_changes(world: World) -> None:
     await world.add(owner=ALICE)
     await world.keep()
