@@ -46,6 +46,7 @@ from ghostlive.chat.writer import Writer
 from ghostlive.core.clock import Clock
 from ghostlive.db.bans import BanRepository, NewBan, add_ban, bans_of_person, lift_ban
 from ghostlive.db.chat import ChatRepository, ChatTransaction
+from ghostlive.db.moderation import ModerationTransaction
 
 _log = structlog.get_logger("chat")
 
@@ -423,9 +424,11 @@ class Banning:
         guest = await transaction.guest(author_id)
         target = target or room.people.get(author_id) or room.author(author_id)
         if target is None:
-            if guest is None:
+            # All that they said may be taken away by now, or be older than what a room keeps.
+            stored = await ModerationTransaction(transaction).author(room.stream_id, author_id)
+            if stored is None:
                 raise NotFoundError("There is nobody of that name here.")
-            target = Author(guest.id, guest.name)
+            target = Author(stored.id, stored.name, Role(stored.role), stored.mxid)
         trace = trace or room.origin_of(author_id) or ("" if guest is None else guest.address_hash)
         return target, trace
 

@@ -410,6 +410,30 @@ async def test_matrix_people_are_banned_by_the_name_they_are_shown_with(chat: Ch
     assert (await say("$3")).error is None
 
 
+@pytest.mark.parametrize("act", ["ban", "timeout"])
+async def test_who_left_nothing_behind_is_banned_all_the_same(chat: Chat, room: Room, mod: Page, act: str) -> None:
+    """First what they said is taken away, then they are put out: people of Matrix and accounts are no guests."""
+    eve = Author(matrix_author_id("@eve:example.org"), "Eve", mxid="@eve:example.org")
+    said = await chat.post_matrix(room, eve, event_id="$1", kind=Kind.TEXT, text="spam", at=chat.service.now())
+    vic = await chat.enter(user=await chat.account("vic", Role.STREAMER), address="198.51.100.2")
+    assert vic.you is not None
+    ids = [said.id, await vic.post("spam")]
+    vic.leave()
+    for gone in ids:
+        mod.send({"type": "delete", "id": gone})
+    await mod.sees(lambda page: page.texts() == [])
+    for target in (eve.id, vic.you["id"]):
+        mod.send({"type": "act", "act": act, "author": target, "seconds": 600})
+    mod.send({"type": "ping"})
+    assert await mod.next("pong")
+    assert not [message for message in mod.got if message["type"] == "error"]
+    bans = {ban.name: ban.mxid for ban in await chat.service.bans("demo")}
+    assert bans == {"Eve": "@eve:example.org", "vic": None}
+    error = (await chat.post_matrix(room, eve, event_id="$2", kind=Kind.TEXT, text="more", at=chat.service.now())).error
+    assert error is not None
+    assert error.code == "banned"
+
+
 async def test_a_pattern_that_names_a_moderator_or_the_bot_is_refused_and_says_whom(chat: Chat) -> None:
     owner = await chat.account("olga", Role.OWNER)
     streamer = await chat.account("sam", Role.STREAMER)

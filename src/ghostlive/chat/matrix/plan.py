@@ -94,8 +94,8 @@ def player(wish: Wish, site: Site) -> dict[tuple[str, str], dict[str, Any]]:
     }
     layout = {"widgets": {WIDGET: {"container": "top", "index": 0, "width": 100, "height": 60}}}
     return {
+        # Not as `m.widget` too: clients look here for it, and those that know both would show two players.
         ("im.vector.modular.widgets", WIDGET): widget,
-        ("m.widget", WIDGET): widget,
         ("io.element.widgets.layout", ""): layout,
     }
 

@@ -35,6 +35,8 @@ _ALIAS: Final = "alias"
 _POWER: Final = "power"
 _LISTED: Final = "space"
 _AVATAR: Final = "avatar"
+_UNSURE: Final = "?"
+"""In place of a state event's note: it is on its way, or was when this server ended."""
 CLOSED: Final = "closed"
 """A room that was closed, and from which ghosts are still leaving (`leaving`)."""
 
@@ -322,17 +324,26 @@ class Rooms:
     # -- what it shows
 
     async def _show(self, record: RoomRecord, wish: Wish) -> RoomRecord:
-        assert record.room_id is not None
-        done: dict[str, Any] = {}
-        for (kind, key), content in plan.showing(wish, self._site).items():
-            name, note = _key(kind, key), plan.note(content)
-            if record.state.get(name) != note:
-                await self._client.set_state(record.room_id, kind, content, key)
-                done[name] = note
+        room = record.room_id
+        assert room is not None
+        showing = {_key(*name): (*name, content) for name, content in plan.showing(wish, self._site).items()}
+        for name, note in record.state.items():
+            if "|" in name and note and name not in showing:  # state cannot be taken out of a room, but emptied
+                kind, _, key = name.partition("|")
+                showing[name] = (kind, key, {})
+        done = {name: plan.note(content) if content else "" for name, (_, _, content) in showing.items()}
+        done = {name: note for name, note in done.items() if record.state.get(name) != note}
+        if done:
+            # Nobody knows what the room shows until the homeserver has answered and that is noted. Should this server
+            # end in between and find the stream as it was before, then an old note would say that all is well.
+            record = await self._remember(record, dict.fromkeys(done, _UNSURE))
+        for name in done:
+            kind, key, content = showing[name]
+            await self._client.set_state(room, kind, content, key)
         wanted, given = wish.power(), _given(record)
         if wanted != given:
-            await self._give(record.room_id, given, wanted)
-            done[_POWER] = wanted
+            await self._give(room, given, wanted)
+            return await self._remember(record, {**done, _POWER: wanted})
         return await self._remember(record, done) if done else record
 
     async def _picture(self, record: RoomRecord, stream: str) -> RoomRecord:
