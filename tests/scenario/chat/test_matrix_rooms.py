@@ -246,6 +246,34 @@ async def test_owner_and_moderators_come_and_go(world: World) -> None:
     assert world.keeper.trouble("demo") is None
 
 
+async def test_a_moderator_who_was_dismissed_while_this_server_was_down_has_no_power(world: World) -> None:
+    """The level arrives in the room, and that is not noted any more."""
+    await world.add(owner=ALICE)
+    await world.keep()
+    world.homeserver.skip(1, path="m.room.power_levels")  # they are read first
+    world.homeserver.lose_answers(path="m.room.power_levels")
+    with pytest.raises(MatrixError):
+        await world.change(moderators=frozenset({BOB}))
+    assert world.room.power(BOB) == 50
+    world.wishes["demo"] = replace(world.wishes["demo"], moderators=frozenset())
+    world.begin()
+    await world.keep()
+    assert [world.room.power(user) for user in (ALICE, BOB)] == [90, 0]
+
+
+async def test_a_moderator_whose_level_was_on_its_way_is_invited_after_the_next_start(world: World) -> None:
+    await world.add(owner=ALICE)
+    await world.keep()
+    world.homeserver.skip(1, path="m.room.power_levels")  # they are read first
+    world.homeserver.lose_answers(path="m.room.power_levels")
+    with pytest.raises(MatrixError):
+        await world.change(moderators=frozenset({BOB}))
+    world.begin()
+    await world.keep()
+    assert world.room.power(BOB) == 50
+    assert world.room.membership(BOB) == "invite"
+
+
 async def test_who_joins_an_alias_has_the_room_made(world: World) -> None:
     await world.add()
     alice = world.homeserver.user("alice")

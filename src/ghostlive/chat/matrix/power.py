@@ -7,6 +7,7 @@ creators"); before, the creator is listed with 100 like anybody else. The bot ma
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final
 
 from ghostlive.chat.matrix.events import integer, mapping, text, texts
@@ -103,17 +104,27 @@ def new_levels(bot: str, people: Mapping[str, int], *, version: str) -> dict[str
 
 
 def changed_levels(
-    content: Mapping[str, Any], before: Mapping[str, int], after: Mapping[str, int], creators: frozenset[str]
+    content: Mapping[str, Any],
+    before: Mapping[str, int],
+    after: Mapping[str, int],
+    creators: frozenset[str],
+    *,
+    unsure: Mapping[str, int] = MappingProxyType({}),
 ) -> dict[str, Any] | None:
     """The content in which those whose level we changed have it, and nobody else is touched; None for no change.
 
     `before` is what we gave the last time, `after` what we give now. Who was given something else meanwhile, in a
-    Matrix client, keeps that unless ours changes; who is not in `after` any more loses what we gave.
+    Matrix client, keeps that unless ours changes; who is not in `after` any more loses what we gave. `unsure` is what
+    may have been given since, or not.
     """
     users = dict(mapping(content, "users"))
-    users |= {user: level for user, level in after.items() if before.get(user) != level and user not in creators}
-    for user, level in before.items():
-        if user not in after and users.get(user) == level:
+    users |= {
+        user: level
+        for user, level in after.items()
+        if user not in creators and (user in unsure or before.get(user) != level)
+    }
+    for user in before.keys() | unsure.keys():
+        if user in users and user not in after and users[user] in (before.get(user), unsure.get(user)):
             del users[user]
     if users == dict(mapping(content, "users")):
         return None

@@ -33,6 +33,8 @@ _PARENT: Final = "m.space.parent"
 # Keys of `RoomRecord.state`; all others are of state events (`_key`).
 _ALIAS: Final = "alias"
 _POWER: Final = "power"
+_GIVING: Final = "giving"
+"""Levels that are on their way, or were when this server ended."""
 _LISTED: Final = "space"
 _AVATAR: Final = "avatar"
 _UNSURE: Final = "?"
@@ -340,10 +342,10 @@ class Rooms:
         for name in done:
             kind, key, content = showing[name]
             await self._client.set_state(room, kind, content, key)
-        wanted, given = wish.power(), _given(record)
-        if wanted != given:
-            await self._give(room, given, wanted)
-            return await self._remember(record, {**done, _POWER: wanted})
+        wanted = wish.power()
+        if wanted != _noted(record, _POWER) or _noted(record, _GIVING):
+            record = await self._give(record, room, wanted)
+            return await self._remember(record, {**done, _POWER: wanted, _GIVING: {}})
         return await self._remember(record, done) if done else record
 
     async def _picture(self, record: RoomRecord, stream: str) -> RoomRecord:
@@ -355,14 +357,18 @@ class Rooms:
             await self._if_allowed(self._client.set_state(record.room_id, "m.room.avatar", {"url": mxc}))
         return await self._remember(record, {_AVATAR: mxc or "none"})
 
-    async def _give(self, room: str, before: Mapping[str, int], after: Mapping[str, int]) -> None:
+    async def _give(self, record: RoomRecord, room: str, after: Mapping[str, int]) -> RoomRecord:
+        before, unsure = _noted(record, _POWER), _noted(record, _GIVING)
         levels = await self._levels(room)
-        content = changed_levels(levels.content, before, after, levels.creators)
+        content = changed_levels(levels.content, before, after, levels.creators, unsure=unsure)
         if content is not None:
+            # Whoever is given something now and is no moderator any more at the next start has to lose it then.
+            record = await self._remember(record, {_GIVING: {**unsure, **after}})
             await self._client.set_state(room, POWER, content)
         for mxid in sorted(after.keys() - before.keys()):
             # Who is there already, or is banned, or whom the homeserver does not find: no reason to stop.
             await self._if_allowed(self._client.invite(room, mxid))
+        return record
 
     async def _levels(self, room: str) -> Levels:
         create = await self._client.state_event(room, CREATE)
@@ -442,7 +448,7 @@ def _key(kind: str, key: str) -> str:
     return f"{kind}|{key}"
 
 
-def _given(record: RoomRecord) -> dict[str, int]:
-    """The levels that we gave in that room."""
-    given = record.state.get(_POWER)
+def _noted(record: RoomRecord, name: str) -> dict[str, int]:
+    """Levels that we gave in that room (`_POWER`), or may have given (`_GIVING`)."""
+    given = record.state.get(name)
     return {str(user): int(level) for user, level in given.items()} if isinstance(given, Mapping) else {}
