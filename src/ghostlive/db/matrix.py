@@ -71,6 +71,8 @@ class OutgoingRecord(NamedTuple):
     deleted: bool
     known: bool
     """It came from the homeserver, or is there already."""
+    extra: str | None = None
+    """See `db.chat.MessageRecord`."""
 
 
 class DeletionRecord(NamedTuple):
@@ -285,6 +287,7 @@ class MatrixRepository:
             messages.c.sent_at,
             messages.c.deleted_seq.is_not(None),
             exists().where(events.c.message_id == messages.c.id, events.c.kind == "message"),
+            messages.c.extra,
         )
         said = select(*columns).where(messages.c.stream_id == stream_id, messages.c.id > after).order_by(messages.c.id)
         async with self.database.read() as connection:

@@ -19,6 +19,8 @@ export const moderation = {
 
   "moderation.held": "Messages that wait",
   "moderation.held.none": "Nothing waits for you.",
+  "moderation.held.image": "Picture:",
+  "moderation.held.sticker": "Sticker:",
   "moderation.held.allow": "Allow",
   "moderation.held.allowOf": "Allow the message of {name}",
   "moderation.held.reject": "Reject",

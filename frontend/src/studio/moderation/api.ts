@@ -46,6 +46,10 @@ export interface Held {
   author: Person;
   text: string;
   reason: string;
+  /** Left out for text. */
+  kind?: string;
+  /** Only where pages are given that file anyway. */
+  media?: { thumb: string };
 }
 
 export interface Ban {

@@ -63,7 +63,9 @@ class RulesChange(BaseModel):
 class HeldList(BaseModel):
     """Messages that wait for a moderator."""
 
-    held: list[dict[str, Any]] = Field(description="`id`, `at`, `author`, `text` and `reason` of each, oldest first")
+    held: list[dict[str, Any]] = Field(
+        description="`id`, `at`, `author`, `text` and `reason` of each, oldest first; like messages `kind`, `html`, `media`"
+    )
 
 
 class Decision(BaseModel):
