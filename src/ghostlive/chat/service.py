@@ -324,22 +324,15 @@ class ChatService:
     ) -> None:
         """Let one's own message say something else. Raises a `RefusalError`.
 
-        `visitor` is who does it on a page; `event_id` the event in Matrix, whose second coming changes nothing.
+        `visitor` is who does it on a page. `event_id` is the event in Matrix, which was looked at (`check_edit`) and
+        whose second coming changes nothing.
         """
         author = actor.author
-        visitor = visitor or Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
-        self.check_ban(room, visitor)
-        if event_id is not None:
-            take_all(self._clock.now(), (self._matrix_came, author.id))
-        else:
+        if event_id is None:
+            visitor = visitor or Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
+            self.check_ban(room, visitor)
             take_all(self._clock.now(), (self._by_person, author.id), (self._by_address, visitor.origin.address))
-        verdict = self.moderation.review(room, visitor, text, Kind.TEXT.value, self.now(), html=html)
-        if verdict is None:
-            verdict = self.banning.verdict(room, visitor)
-        if isinstance(verdict, Refusal):
-            raise verdict.error
-        if verdict is not None:
-            raise NotAllowedError("Your messages wait for a moderator, so they cannot be edited.")
+            self._review_edit(room, visitor, text, Kind.TEXT, html)
 
         async def store(transaction: ChatTransaction, seq: int) -> Message | None:
             if event_id is not None and not await transaction.add_event(
@@ -376,6 +369,25 @@ class ChatService:
                 listener.edited(shown, seq, actor)
 
         await self._writer.change(store, apply)
+
+    def check_edit(self, room: Room, author: Author, text: str, *, kind: Kind, html: str | None = None) -> None:
+        """What an edit that came by Matrix goes through, also one of a message that is not known here.
+
+        In the room, people see it as they see a message. Raises a `RefusalError`.
+        """
+        visitor = Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
+        self.check_ban(room, visitor)
+        take_all(self._clock.now(), (self._matrix_came, author.id))
+        self._review_edit(room, visitor, text, kind, html)
+
+    def _review_edit(self, room: Room, visitor: Visitor, text: str, kind: Kind, html: str | None) -> None:
+        verdict = self.moderation.review(room, visitor, text, kind.value, self.now(), html=html)
+        if verdict is None:
+            verdict = self.banning.verdict(room, visitor)
+        if isinstance(verdict, Refusal):
+            raise verdict.error
+        if verdict is not None:
+            raise NotAllowedError("Your messages wait for a moderator, so they cannot be edited.")
 
     async def react(
         self,

@@ -64,7 +64,7 @@ class HeldList(BaseModel):
     """Messages that wait for a moderator."""
 
     held: list[dict[str, Any]] = Field(
-        description="`id`, `at`, `author`, `text` and `reason` of each, oldest first; like messages `kind`, `html`, `media`"
+        description="`id`, `at`, `author`, `text` and `reason` of each, oldest first; and `kind`, `html`, `media` of a message"
     )
 
 
