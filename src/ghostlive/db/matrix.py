@@ -248,11 +248,23 @@ class MatrixRepository:
             async with self.database.write() as connection:
                 await connection.execute(update(rooms).where(rooms.c.id == room).values(values))
 
-    async def replace_room(self, room: int, room_id: str | None, *, version: str = "") -> None:
-        """Another room takes the place of this one (None: it is to be made again); its ghosts are not in there."""
+    async def replace_room(
+        self, room: int, room_id: str | None, *, version: str = "", left: Mapping[str, Any] | None = None
+    ) -> None:
+        """Another room takes the place of this one (None: it is to be made again); its ghosts are not in there.
+
+        With `left`, the one before stays noted in that state, as no stream's any more, with the ghosts that are in it.
+        """
         async with self.database.write() as connection:
+            found = (await connection.execute(select(rooms).where(rooms.c.id == room))).mappings().first()
             values = {"room_id": room_id, "version": version, "state": "{}"}
             await connection.execute(update(rooms).where(rooms.c.id == room).values(values))
+            if left is not None and found is not None and found["room_id"] is not None:
+                before = {name: found[name] for name in ("room_id", "kind", "version", "created_at")}
+                old = insert(rooms).values(**before, stream="", state=json.dumps(left)).returning(rooms.c.id)
+                number = (await connection.execute(old)).scalar_one()
+                theirs = (ghosts.c.room == room) & (ghosts.c.membership == "join")
+                await connection.execute(update(ghosts).where(theirs).values(room=number))
             await connection.execute(delete(ghosts).where(ghosts.c.room == room))
 
     async def forget_room(self, room: int) -> None:
