@@ -64,7 +64,7 @@ class HeldList(BaseModel):
     """Messages that wait for a moderator."""
 
     held: list[dict[str, Any]] = Field(
-        description="`id`, `at`, `author`, `text` and `reason` of each, oldest first; and `kind`, `html`, `media` of a message"
+        description="`id`, `at`, `author`, `text`, `reason` of each, oldest first; `kind`, `html`, `media` as in messages"
     )
 
 
