@@ -158,6 +158,12 @@ export const moderation = {
   "moderation.audit.somebody": "somebody",
   "moderation.audit.ban": "{by} banned {target} for good",
   "moderation.audit.banFor": "{by} banned {target} for {time}",
+  "moderation.audit.banEverywhere":
+    "{by} banned {target} everywhere, from all chats of this server, for good",
+  "moderation.audit.banEverywhereFor":
+    "{by} banned {target} everywhere, from all chats of this server, for {time}",
+  "moderation.audit.unbanEverywhere":
+    "{by} lifted the ban of {target} everywhere, in all chats of this server",
   "moderation.audit.timeout": "{by} stopped {target} from writing for {time}",
   "moderation.audit.unban": "{by} lifted the ban of {target}",
   "moderation.audit.kick": "{by} sent {target} away",

@@ -83,6 +83,8 @@ export interface Entry {
   /** Null for good, and where it means nothing. */
   seconds: number | null;
   reason: string;
+  /** In all chats of this server. */
+  everywhere: boolean;
   detail: Record<string, unknown>;
 }
 

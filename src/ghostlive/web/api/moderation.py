@@ -64,7 +64,7 @@ class HeldList(BaseModel):
     """Messages that wait for a moderator."""
 
     held: list[dict[str, Any]] = Field(
-        description="`id`, `at`, `author`, `text`, `reason` of each, oldest first; `kind`, `html`, `media` as in messages"
+        description="`id`, `at`, `author`, `text`, `reason` of each, oldest first; `kind`, `html`, `media` as said"
     )
 
 
@@ -102,6 +102,7 @@ class AuditEntry(BaseModel):
     target: TargetInfo | None
     seconds: float | None
     reason: str
+    everywhere: bool = Field(description="Whether it holds in all chats of this server, and not only in this one")
     detail: dict[str, Any]
 
 
@@ -265,5 +266,6 @@ def _entry(record: AuditRecord) -> AuditEntry:
         target=target,
         seconds=record.seconds,
         reason=record.reason,
+        everywhere=record.detail.get("site") is True,
         detail=dict(record.detail),
     )
