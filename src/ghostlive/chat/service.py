@@ -80,6 +80,8 @@ class ChatService:
         self._rooms: dict[str, Room] = {}
         self._loading: dict[str, asyncio.Task[Room | OpeningError]] = {}
         self._scope = TaskScope("chat")
+        self.check_text: Callable[[str], None] = lambda _text: None
+        """Asked about what is typed on pages; raises a `RefusalError` for what others are not to read."""
         self._observers: list[Callable[[Room], RoomListener]] = []
         self._writer = Writer(repository, clock, self._on_broken)
         self._writing: asyncio.Task[None] | None = None
@@ -267,6 +269,7 @@ class ChatService:
         if post.event_id is None:
             rates = ((self._by_person, post.author.id), (self._by_address, visitor.origin.address))
             take_all(self._clock.now(), *rates)
+            self.check_text(post.text)
         else:
             # After an outage, a night's messages come at once: what counts is when they were sent. Since who sends them
             # says when that was, there is a limit on those that come too.
@@ -332,6 +335,7 @@ class ChatService:
             visitor = visitor or Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
             self.check_ban(room, visitor)
             take_all(self._clock.now(), (self._by_person, author.id), (self._by_address, visitor.origin.address))
+            self.check_text(text)
             self._review_edit(room, visitor, text, Kind.TEXT, html)
 
         async def store(transaction: ChatTransaction, seq: int) -> Message | None:

@@ -489,6 +489,12 @@ class MatrixRepository:
             values = {"code_hash": code.code_hash, "author": code.author, "expires_at": code.expires_at}
             await connection.execute(insert(codes).values(values))
 
+    async def codes(self, *, now: datetime) -> list[CodeRecord]:
+        """All codes that are still good."""
+        query = select(codes.c.code_hash, codes.c.author, codes.c.expires_at).where(codes.c.expires_at > now)
+        async with self.database.read() as connection:
+            return [CodeRecord(*row) for row in await connection.execute(query)]
+
     async def forget_codes(self, *, before: datetime) -> None:
         """Remove codes that were good until then."""
         async with self.database.write() as connection:
