@@ -264,6 +264,34 @@ async def test_what_changes_while_a_list_is_read_is_not_lost(policies: Policies)
     assert policies.find("demo", "@new:x") is not None
 
 
+async def test_a_list_that_is_read_twice_at_once_or_could_not_be_stored_is_whole(
+    policies: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = rooms_of(policies)
+    rooms.state = {"#users:x": []}
+    await policies.load()
+    await policies.subscribe("demo", 1, ["#users:x"])
+    rooms.state = {"#users:x": [rule(f"@u{number}:x", key=str(number)) for number in range(250)]}
+    store = policies._stored.set_rules
+    calls = 0
+
+    async def fail_once(*some: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError("the disk is full")
+        await store(*some)
+
+    monkeypatch.setattr(policies._stored, "set_rules", fail_once)
+    with pytest.raises(OSError, match="full"):
+        await policies.refresh()
+    assert [*await asyncio.gather(policies.refresh(), policies.refresh())] == [[], []]
+    again = Policies(policies._stored, lambda: NOW)
+    await again.load()
+    for known in (policies, again):
+        assert [number for _, number in known.subscribed("demo")] == [250]
+
+
 def test_all_lists_together_have_an_end(database: Database) -> None:
     policies = Policies(BanRepository(database), lambda: NOW)
     for name in ("a", "b", "c"):

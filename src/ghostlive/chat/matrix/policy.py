@@ -107,6 +107,7 @@ class Policies:
         """By stream; None are those that count everywhere."""
         self._reading: dict[str, list[Mapping[str, Any]]] = {}
         """What came of lists that are just being read."""
+        self._one_reader = asyncio.Lock()
         self.rooms: PolicyRooms | None = None
         """Set by the bridge to Matrix; without it, what is stored counts."""
         self.changed: Callable[[], None] = lambda: None
@@ -182,7 +183,8 @@ class Policies:
                 continue
             self._failed.pop(room, None)
             await self._stored.set_policy_room(room, room_id)
-            await self._read(room_id, events)
+            async with self._one_reader:
+                await self._read(room_id, events)
         self._subscribed = await self._stored.policies()
         self._arrange()
         self.changed()
@@ -223,14 +225,15 @@ class Policies:
                     new.put(rule)
             gone = [rule for key, rule in before.rules.items() if key not in new.rules]
             changed = [rule for key, rule in new.rules.items() if before.rules.get(key) != rule]
-            self._lists[room_id] = new
-            self._arrange()
-            if new.left_out:
-                _log.warning("a policy list has more rules than count", room=room_id, rules=len(new))
             for at in range(0, len(gone), _AT_ONCE):
                 await self._stored.set_rules([], gone[at : at + _AT_ONCE])
             for at in range(0, len(changed), _AT_ONCE):
                 await self._stored.set_rules(changed[at : at + _AT_ONCE])
+            # Not before: what could not be stored is found to be different the next time, too.
+            self._lists[room_id] = new
+            self._arrange()
+            if new.left_out:
+                _log.warning("a policy list has more rules than count", room=room_id, rules=len(new))
         finally:
             late = self._reading.pop(room_id)
         for event in late:
