@@ -13,6 +13,7 @@ NAMES = (
     "chat_post",
     "chat_outbox",
     "chat_incoming",
+    "policy_lists",
     "transcode",
     "rendition_start",
     "fanout_kernel",

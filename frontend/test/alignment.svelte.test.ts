@@ -87,6 +87,7 @@ describe("a picture with dates", () => {
 describe("a picture of which only the delay is known", () => {
   test("has a message wait for that long", () => {
     picture = { at: null, behind: 0.3 };
+    alignment.history = 1;
     const history = [said(1, 0)];
     expect(alignment.visible(history, nobody)).toBe(history);
     const all = [...history, said(2, 0)];
@@ -97,7 +98,18 @@ describe("a picture of which only the delay is known", () => {
     expect(alignment.visible(all, nobody)).toBe(all);
   });
 
+  test("has the first message of an empty chat wait as well", () => {
+    picture = { at: null, behind: 0.3 };
+    alignment.history = 0;
+    expect(alignment.visible([], nobody)).toEqual([]);
+    const all = [said(1, 0)];
+    expect(alignment.visible(all, nobody)).toEqual([]);
+    now += 300;
+    expect(alignment.visible(all, nobody)).toBe(all);
+  });
+
   test("has nothing wait for a delay that is not known, or cannot be", () => {
+    alignment.history = 2;
     picture = { at: null, behind: null };
     const all = [said(1, 0), said(2, 0)];
     expect(alignment.visible(all, nobody)).toBe(all);
@@ -138,7 +150,7 @@ test("a page of six hundred messages costs little, and is remembered only so far
 
 describe("the view", () => {
   const all = [said(1, 0), said(2, 10)];
-  const source = { messages: all as readonly ChatMessage[], isOwn: nobody };
+  const source = { messages: all as readonly ChatMessage[], history: 2, isOwn: nobody };
 
   test("looks again by itself, and gives the same list while nothing has changed", () => {
     vi.useFakeTimers();

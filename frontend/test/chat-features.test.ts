@@ -619,6 +619,21 @@ describe("moderation", () => {
     await vi.waitFor(() => expect(document.activeElement).toBe(find("mod-rules")), PATIENT);
   });
 
+  test("a picture that waits is described, and shown where pages get it anyway", async () => {
+    const media = { url: "/api/v1/chat/media/cat", thumb: "/api/v1/chat/media/cat?w=640", alt: "cat.png" };
+    const unknown = { ...held(1), kind: "image", text: "dog.png" };
+    const formatted = { ...held(3), html: "<b>bold</b>" };
+    await open({ you: MODERATOR, held: [unknown, { ...held(2), kind: "sticker", media }, formatted] });
+    (await loaded("mod-held")).click();
+    await tick();
+    await vi.waitFor(() => expect(all("held")[2]?.querySelector("b")?.textContent).toBe("bold"), PATIENT);
+    const [dog, cat] = all("held");
+    expect(dog?.textContent).toContain("Picture: dog.png");
+    expect(dog?.querySelector("img")).toBeNull();
+    expect(cat?.textContent).toContain("Sticker:");
+    expect(cat?.querySelector("img")?.getAttribute("src")).toBe(media.thumb);
+  });
+
   test("the shield is one button", async () => {
     await open({ you: MODERATOR });
     const shield = await loaded("mod-shield");

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 import { GuestMemory } from "../src/chat/guest";
 import { MOST_WAITING } from "../src/chat/postbox.svelte";
 import { ChatStore, SHOWN } from "../src/chat/store.svelte";
+import { PictureClock } from "../src/lib/player/clock";
 import { ADA, BO, FakeSocket, message } from "./chat-support";
 import { FakeStorage } from "./support";
 
@@ -16,8 +17,9 @@ const ids = () => store.messages.map(({ id }) => id);
 const waiting = () => store.outbox.map(({ text, state }) => `${text}: ${state}`);
 const socket = () => FakeSocket.last;
 
-function create(): ChatStore {
+function create(clock?: PictureClock): ChatStore {
   const created = new ChatStore({
+    ...(clock && { clock }),
     url: "ws://here/chat",
     guest: new GuestMemory(storage),
     connection: { socket: (url) => new FakeSocket(url), random: () => 1 },
@@ -51,6 +53,30 @@ afterEach(() => {
 });
 
 describe("messages", () => {
+  test("of which the first in an empty chat waits for the picture too", async () => {
+    store.close();
+    const clock = new PictureClock();
+    clock.follow(() => ({ at: null, behind: 2 }));
+    store = create(clock);
+    store.aligned.start();
+    const shown = () => store.aligned.messages.map(({ id }) => id);
+    socket().welcome({ messages: [], seq: 7 });
+    await pass(5);
+    socket().tell("message", { seq: 8, message: message(8, BO) });
+    expect([ids(), shown()]).toEqual([[8], []]);
+    await pass(1.5);
+    expect(shown()).toEqual([]);
+    await pass(1);
+    expect(shown()).toEqual([8]);
+    // What was there when the page came is shown at once.
+    store.close();
+    store = create(clock);
+    socket().welcome({ messages: [message(8, BO)], seq: 8 });
+    expect(shown()).toEqual([8]);
+    socket().tell("message", { seq: 9, message: message(9, BO) });
+    expect(shown()).toEqual([8]);
+  });
+
   test("history, then news; in the order of their ids, each once", () => {
     socket().welcome({ messages: [message(1, ADA), message(2, BO)], seq: 2 });
     socket().tell("message", { seq: 5, message: message(5, BO) });

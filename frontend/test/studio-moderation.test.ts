@@ -44,6 +44,7 @@ function entry(kind: string, change: Partial<Entry> = {}): Entry {
     target: { name: "Bo" },
     seconds: null,
     reason: "",
+    everywhere: false,
     detail: {},
     ...change,
   };
@@ -98,6 +99,15 @@ describe("the log in words", () => {
   test.each([
     [entry("ban"), "Ada banned Bo for good"],
     [entry("ban", { seconds: 3600 }), "Ada banned Bo for 1 hour"],
+    [entry("ban", { everywhere: true }), "Ada banned Bo everywhere, from all chats of this server, for good"],
+    [
+      entry("ban", { seconds: 3600, everywhere: true }),
+      "Ada banned Bo everywhere, from all chats of this server, for 1 hour",
+    ],
+    [
+      entry("unban", { everywhere: true }),
+      "Ada lifted the ban of Bo everywhere, in all chats of this server",
+    ],
     [entry("timeout", { seconds: 600 }), "Ada stopped Bo from writing for 10 minutes"],
     [entry("unban", { target: { name: "", matrix: "@bo:x" } }), "Ada lifted the ban of @bo:x"],
     [entry("trust", { detail: { on: false } }), "Ada does not mark Bo as trusted any more"],

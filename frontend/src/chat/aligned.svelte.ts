@@ -7,6 +7,8 @@ import type { Timeline } from "./timeline";
 /** What is there to be shown. */
 export interface Source {
   readonly messages: Timeline;
+  /** Messages up to this number were there before this page was; null while the server has not said. */
+  readonly history: number | null;
   isOwn(message: ChatMessage): boolean;
 }
 
@@ -86,6 +88,7 @@ export class AlignedView {
     const { messages } = this.#source;
     if (!this.#alignment) return messages;
     this.#alignment.on = this.#on;
+    this.#alignment.history = this.#source.history;
     const visible = this.#alignment.visible(messages, (message) => this.#source.isOwn(message));
     if (!same(visible, this.#last)) this.#last = visible;
     return this.#last;

@@ -28,6 +28,8 @@ interface Arrival {
 export class Alignment {
   /** The person's switch. */
   on = true;
+  /** Messages up to this number were there before this page was; they wait for no delay. Null while nobody has said. */
+  history: number | null = null;
   /** The picture was here: what is dated until then is shown. Milliseconds since 1970. */
   #horizon = Number.NEGATIVE_INFINITY;
   /** The newest date of a message that was shown. */
@@ -35,8 +37,6 @@ export class Alignment {
   /** How far back the picture is, in seconds. */
   #behind = 0;
   readonly #arrivals = new Map<number, Arrival>();
-  /** Messages that had come by then were history. */
-  #begun = false;
 
   constructor(
     private readonly clock: Pick<PictureClock, "read">,
@@ -81,10 +81,11 @@ export class Alignment {
   }
 
   #note(messages: Timeline, now: number): void {
-    const seen = this.#begun ? now : Number.NEGATIVE_INFINITY;
-    this.#begun ||= messages.length > 0;
+    const { history } = this;
     for (const message of messages) {
       if (this.#arrivals.has(message.id)) continue;
+      const old = history === null || message.id <= history;
+      const seen = old ? Number.NEGATIVE_INFINITY : now;
       const due = Date.parse(message.at);
       // Of a date that makes no sense nothing follows: it is shown at once.
       this.#arrivals.set(message.id, { seen, due: Number.isNaN(due) ? Number.NEGATIVE_INFINITY : due });

@@ -98,6 +98,10 @@ export interface Held {
   author: Author;
   text: string;
   reason: string;
+  kind?: Kind;
+  html?: string;
+  /** Only where pages are given that file anyway; of another picture, `text` describes it. */
+  media?: Media;
 }
 
 /** Where the room is for Matrix clients. */
@@ -387,16 +391,20 @@ function readChatMessage(value: unknown): ChatMessage | null {
     text,
     reply: readQuote(value.reply),
   };
-  // Nearly all messages are plain text: what they do not have costs nothing.
-  if (typeof value.kind === "string" && KINDS.has(value.kind)) message.kind = value.kind as Kind;
-  if (typeof value.html === "string" && value.html !== "") message.html = value.html;
-  const media = value.media === undefined ? null : readMedia(value.media);
-  if (media) message.media = media;
+  readMore(value, message);
   if (typeof value.edited === "string") message.edited = value.edited;
   if (Array.isArray(value.reactions) && value.reactions.length > 0) {
     message.reactions = readList(value.reactions, readReaction);
   }
   return message;
+}
+
+/** Nearly all messages are plain text: what they do not have costs nothing. */
+function readMore(value: Json, message: Pick<ChatMessage, "kind" | "html" | "media">): void {
+  if (typeof value.kind === "string" && KINDS.has(value.kind)) message.kind = value.kind as Kind;
+  if (typeof value.html === "string" && value.html !== "") message.html = value.html;
+  const media = value.media === undefined ? null : readMedia(value.media);
+  if (media) message.media = media;
 }
 
 const KINDS: ReadonlySet<string> = new Set<Kind>(["notice", "emote", "image", "sticker", "unreadable"]);
@@ -433,7 +441,9 @@ function readHeld(value: unknown): Held | null {
   if (!isRecord(value)) return null;
   const [id, author, text] = [readNumber(value.id), readAuthor(value.author), readText(value.text)];
   if (id === null || author === null || text === null) return null;
-  return { id, at: readText(value.at) ?? "", author, text, reason: readText(value.reason) ?? "" };
+  const held: Held = { id, at: readText(value.at) ?? "", author, text, reason: readText(value.reason) ?? "" };
+  readMore(value, held);
+  return held;
 }
 
 function readMatrix(value: unknown): MatrixRoom | null {

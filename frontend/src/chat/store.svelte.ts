@@ -109,6 +109,8 @@ export class ChatStore {
   readonly guest: GuestMemory;
   /** What of `messages` the picture has reached. */
   readonly aligned: AlignedView;
+  /** See `Source.history`: with a chat that was empty, the first message is news all the same. */
+  history: number | null = null;
   readonly #connection: ChatConnection;
   readonly #postbox: Postbox;
   #seq: number | null = null;
@@ -447,6 +449,7 @@ export class ChatStore {
       this.marks = [];
       this.#held = [];
       this.#seq = null;
+      this.history = Math.max(welcome.seq, ...welcome.messages.map(({ id }) => id));
     }
     this.you = welcome.you;
     this.people = welcome.people;

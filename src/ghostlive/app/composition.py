@@ -143,6 +143,7 @@ class Application:
         )
         sign_in = MatrixSignIn(repository=MatrixRepository(database), clock=clock, now=chat.now, secret=secret)
         chat.banning.links = sign_in.links
+        chat.check_text = sign_in.check_text
         watching = chat.banning.watching
         authorizer.banned = watching.refuses
         gateway = Gateway(

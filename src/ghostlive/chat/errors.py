@@ -19,6 +19,7 @@ ChatError
     │   └── ListedError            banned
     ├── NotAllowedError            not_allowed
     ├── SignInNeededError          sign_in_needed
+    ├── SignInCodeError            sign_in_code
     ├── WorkNeededError            work_needed
     └── NotFoundError              not_found
 """
@@ -136,6 +137,12 @@ class SignInNeededError(RefusalError):
     """Nobody new writes here who has not signed in."""
 
     code = "sign_in_needed"
+
+
+class SignInCodeError(RefusalError):
+    """There is a code in it by which somebody signs in, and that others are not to read."""
+
+    code = "sign_in_code"
 
 
 class WorkNeededError(RefusalError):

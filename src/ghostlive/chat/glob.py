@@ -2,10 +2,20 @@
 characters, `?` one. Strangers write the patterns, so matching takes at most their length times that of the text.
 """
 
+import re
+from typing import Final
+
+_WILD: Final = re.compile(r"[*?]")
+
 
 def has_wildcards(pattern: str) -> bool:
     """Whether `pattern` may be for more than one text."""
     return "*" in pattern or "?" in pattern
+
+
+def count_wildcards(pattern: str) -> int:
+    """How many there are in it."""
+    return pattern.count("*") + pattern.count("?")
 
 
 def matches(pattern: str, text: str) -> bool:
@@ -25,3 +35,43 @@ def matches(pattern: str, text: str) -> bool:
         else:
             return False
     return not pattern[place:].strip("*")
+
+
+class Glob:
+    """A pattern that many texts are compared with: prepared once, and compared in a few searches for substrings."""
+
+    __slots__ = ("_expression", "_head", "_middle", "_shortest", "_tail", "server")
+
+    def __init__(self, pattern: str) -> None:
+        """`pattern` has wildcards."""
+        self._head = _WILD.split(pattern, maxsplit=1)[0]
+        self._tail = pattern[max(pattern.rfind("*"), pattern.rfind("?")) + 1 :]
+        parts = re.split(r"\*+", pattern)
+        self._shortest = sum(map(len, parts))
+        self._middle = parts[1:-1]
+        self._expression = _compile(parts) if "?" in pattern else None
+        self.server = self._tail.partition(":")[2]
+        """What is behind the first colon of its end, as long as that has no wildcards; empty when there is none."""
+
+    def matches(self, text: str) -> bool:
+        """See `matches`."""
+        if len(text) < self._shortest or not text.endswith(self._tail) or not text.startswith(self._head):
+            return False
+        if self._expression is not None:
+            return self._expression.fullmatch(text) is not None
+        at, end = len(self._head), len(text) - len(self._tail)
+        for part in self._middle:
+            at = text.find(part, at, end)
+            if at < 0:
+                return False
+            at += len(part)
+        return True
+
+
+def _compile(parts: list[str]) -> re.Pattern[str]:
+    """What stands between two `*`, wherever it is found first, is not looked for again (atomic groups)."""
+    first, *rest = ("".join("." if char == "?" else re.escape(char) for char in part) for part in parts)
+    if not rest:
+        return re.compile(first, re.DOTALL)
+    *middle, last = rest
+    return re.compile(first + "".join(f"(?>.*?{part})" for part in middle) + f".*{last}", re.DOTALL)

@@ -34,6 +34,19 @@ class More(NamedTuple):
     """As on the wire: `url`, `type`, `width`, `height`, `size`, `alt`, `thumb`."""
     edited: datetime | None = None
 
+    def members(self) -> dict[str, Any]:
+        """As on the wire."""
+        members: dict[str, Any] = {}
+        if self.kind is not Kind.TEXT:
+            members["kind"] = self.kind.value
+        if self.html is not None:
+            members["html"] = self.html
+        if self.media is not None:
+            members["media"] = self.media
+        if self.edited is not None:
+            members["edited"] = self.edited.isoformat(timespec="milliseconds")[:23] + "Z"
+        return members
+
 
 class Reactions:
     """Who reacted to one message, and with what."""
@@ -177,15 +190,7 @@ class Message:
         )
 
     def _encode_rest(self) -> str:
-        members: dict[str, Any] = {}
-        if self.kind is not Kind.TEXT:
-            members["kind"] = self.kind.value
-        if self.html is not None:
-            members["html"] = self.html
-        if self.media is not None:
-            members["media"] = self.media
-        if self.edited is not None:
-            members["edited"] = self.edited.isoformat(timespec="milliseconds")[:23] + "Z"
+        members = {} if self.more is None else self.more.members()
         if self.reactions:
             members["reactions"] = self.reactions.members()
         return "," + to_json(members)[1:-1] if members else ""

@@ -80,6 +80,8 @@ class ChatService:
         self._rooms: dict[str, Room] = {}
         self._loading: dict[str, asyncio.Task[Room | OpeningError]] = {}
         self._scope = TaskScope("chat")
+        self.check_text: Callable[[str], None] = lambda _text: None
+        """Asked about what is typed on pages; raises a `RefusalError` for what others are not to read."""
         self._observers: list[Callable[[Room], RoomListener]] = []
         self._writer = Writer(repository, clock, self._on_broken)
         self._writing: asyncio.Task[None] | None = None
@@ -267,6 +269,7 @@ class ChatService:
         if post.event_id is None:
             rates = ((self._by_person, post.author.id), (self._by_address, visitor.origin.address))
             take_all(self._clock.now(), *rates)
+            self.check_text(post.text)
         else:
             # After an outage, a night's messages come at once: what counts is when they were sent. Since who sends them
             # says when that was, there is a limit on those that come too.
@@ -324,22 +327,16 @@ class ChatService:
     ) -> None:
         """Let one's own message say something else. Raises a `RefusalError`.
 
-        `visitor` is who does it on a page; `event_id` the event in Matrix, whose second coming changes nothing.
+        `visitor` is who does it on a page. `event_id` is the event in Matrix, which was looked at (`check_edit`) and
+        whose second coming changes nothing.
         """
         author = actor.author
-        visitor = visitor or Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
-        self.check_ban(room, visitor)
-        if event_id is not None:
-            take_all(self._clock.now(), (self._matrix_came, author.id))
-        else:
+        if event_id is None:
+            visitor = visitor or Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
+            self.check_ban(room, visitor)
             take_all(self._clock.now(), (self._by_person, author.id), (self._by_address, visitor.origin.address))
-        verdict = self.moderation.review(room, visitor, text, Kind.TEXT.value, self.now(), html=html)
-        if verdict is None:
-            verdict = self.banning.verdict(room, visitor)
-        if isinstance(verdict, Refusal):
-            raise verdict.error
-        if verdict is not None:
-            raise NotAllowedError("Your messages wait for a moderator, so they cannot be edited.")
+            self.check_text(text)
+            self._review_edit(room, visitor, text, Kind.TEXT, html)
 
         async def store(transaction: ChatTransaction, seq: int) -> Message | None:
             if event_id is not None and not await transaction.add_event(
@@ -376,6 +373,25 @@ class ChatService:
                 listener.edited(shown, seq, actor)
 
         await self._writer.change(store, apply)
+
+    def check_edit(self, room: Room, author: Author, text: str, *, kind: Kind, html: str | None = None) -> None:
+        """What an edit that came by Matrix goes through, also one of a message that is not known here.
+
+        In the room, people see it as they see a message. Raises a `RefusalError`.
+        """
+        visitor = Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
+        self.check_ban(room, visitor)
+        take_all(self._clock.now(), (self._matrix_came, author.id))
+        self._review_edit(room, visitor, text, kind, html)
+
+    def _review_edit(self, room: Room, visitor: Visitor, text: str, kind: Kind, html: str | None) -> None:
+        verdict = self.moderation.review(room, visitor, text, kind.value, self.now(), html=html)
+        if verdict is None:
+            verdict = self.banning.verdict(room, visitor)
+        if isinstance(verdict, Refusal):
+            raise verdict.error
+        if verdict is not None:
+            raise NotAllowedError("Your messages wait for a moderator, so they cannot be edited.")
 
     async def react(
         self,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, RowMapping, and_, delete, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, RowMapping, and_, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy import Integer as SqlInteger
 
 from ghostlive.db.asyncengine import AsyncConnection
@@ -228,11 +228,13 @@ class BanRepository:
     async def set_rules(self, changed: Iterable[RuleRecord], gone: Iterable[RuleRecord] = ()) -> None:
         """Store rules that are new or different, and remove those that are `gone`."""
         async with self._database.write() as connection:
-            for rule in gone:
-                await connection.execute(delete(rules).where(*_key(rule)))
-            for rule in changed:
-                await connection.execute(delete(rules).where(*_key(rule)))
-                await connection.execute(insert(rules).values(rule._asdict()))
+            changed = list(changed)
+            keys = [{"of_room": rule.room_id, "of_kind": rule.kind, "of_key": rule.state_key} for rule in gone]
+            keys += [{"of_room": rule.room_id, "of_kind": rule.kind, "of_key": rule.state_key} for rule in changed]
+            if keys:
+                await connection.execute(delete(rules).where(*_KEY), keys)
+            if changed:
+                await connection.execute(insert(rules), [rule._asdict() for rule in changed])
 
     async def _find(self, condition: ColumnElement[bool]) -> list[tuple[str | None, BanRecord]]:
         """Newest first, with the stream's name."""
@@ -264,8 +266,11 @@ def _in_force(now: datetime) -> ColumnElement[bool]:
     return and_(bans.c.lifted_at.is_(None), or_(bans.c.expires_at.is_(None), bans.c.expires_at > now))
 
 
-def _key(rule: RuleRecord) -> tuple[ColumnElement[bool], ...]:
-    return (rules.c.room_id == rule.room_id, rules.c.kind == rule.kind, rules.c.state_key == rule.state_key)
+_KEY = (
+    rules.c.room_id == bindparam("of_room"),
+    rules.c.kind == bindparam("of_kind"),
+    rules.c.state_key == bindparam("of_key"),
+)
 
 
 def _epoch(mark: str) -> int:

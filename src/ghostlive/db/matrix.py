@@ -71,6 +71,8 @@ class OutgoingRecord(NamedTuple):
     deleted: bool
     known: bool
     """It came from the homeserver, or is there already."""
+    extra: str | None = None
+    """See `db.chat.MessageRecord`."""
 
 
 class DeletionRecord(NamedTuple):
@@ -246,11 +248,23 @@ class MatrixRepository:
             async with self.database.write() as connection:
                 await connection.execute(update(rooms).where(rooms.c.id == room).values(values))
 
-    async def replace_room(self, room: int, room_id: str | None, *, version: str = "") -> None:
-        """Another room takes the place of this one (None: it is to be made again); its ghosts are not in there."""
+    async def replace_room(
+        self, room: int, room_id: str | None, *, version: str = "", left: Mapping[str, Any] | None = None
+    ) -> None:
+        """Another room takes the place of this one (None: it is to be made again); its ghosts are not in there.
+
+        With `left`, the one before stays noted in that state, as no stream's any more, with the ghosts that are in it.
+        """
         async with self.database.write() as connection:
+            found = (await connection.execute(select(rooms).where(rooms.c.id == room))).mappings().first()
             values = {"room_id": room_id, "version": version, "state": "{}"}
             await connection.execute(update(rooms).where(rooms.c.id == room).values(values))
+            if left is not None and found is not None and found["room_id"] is not None:
+                before = {name: found[name] for name in ("room_id", "kind", "version", "created_at")}
+                old = insert(rooms).values(**before, stream="", state=json.dumps(left)).returning(rooms.c.id)
+                number = (await connection.execute(old)).scalar_one()
+                theirs = (ghosts.c.room == room) & (ghosts.c.membership == "join")
+                await connection.execute(update(ghosts).where(theirs).values(room=number))
             await connection.execute(delete(ghosts).where(ghosts.c.room == room))
 
     async def forget_room(self, room: int) -> None:
@@ -285,6 +299,7 @@ class MatrixRepository:
             messages.c.sent_at,
             messages.c.deleted_seq.is_not(None),
             exists().where(events.c.message_id == messages.c.id, events.c.kind == "message"),
+            messages.c.extra,
         )
         said = select(*columns).where(messages.c.stream_id == stream_id, messages.c.id > after).order_by(messages.c.id)
         async with self.database.read() as connection:
@@ -473,6 +488,12 @@ class MatrixRepository:
             await connection.execute(delete(codes).where(codes.c.author == code.author))
             values = {"code_hash": code.code_hash, "author": code.author, "expires_at": code.expires_at}
             await connection.execute(insert(codes).values(values))
+
+    async def codes(self, *, now: datetime) -> list[CodeRecord]:
+        """All codes that are still good."""
+        query = select(codes.c.code_hash, codes.c.author, codes.c.expires_at).where(codes.c.expires_at > now)
+        async with self.database.read() as connection:
+            return [CodeRecord(*row) for row in await connection.execute(query)]
 
     async def forget_codes(self, *, before: datetime) -> None:
         """Remove codes that were good until then."""

@@ -8,6 +8,7 @@ import pytest
 from tests.support.chat import Chat, Page
 
 from ghostlive.chat.errors import NotFoundError
+from ghostlive.chat.matrix.media import path_of, record_of
 from ghostlive.chat.message import Kind
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.people import Author, matrix_author_id
@@ -195,6 +196,58 @@ async def test_what_comes_by_matrix_waits_too(chat: Chat, mod: Page) -> None:
     assert await chat.repository.events_of([message["id"]]) == {}, "the room has to get it from us"
     outcome = await come("$1")
     assert outcome.id == message["id"]
+
+
+async def test_a_picture_that_waits_is_described_and_shown_to_moderators_only_if_pages_get_it_anyway(
+    chat: Chat, mod: Page
+) -> None:
+    ann = await chat.enter("Ann")
+    room = await chat.service.enter("demo")
+    eve = Author(matrix_author_id("@eve:example.org"), "Eve", mxid="@eve:example.org")
+    cat, wave = (record_of(f"mxc://example.org/{name}", "image/png") for name in ("cat", "wave"))
+    assert cat is not None
+    assert wave is not None
+    html = f'<b>hi</b> <img class="emote" src="{path_of(wave)}" alt=":wave:">'
+    picture = {"url": path_of(cat), "type": "image/png", "width": 3, "height": 2, "alt": "cat.png"}
+    picture["thumb"] = path_of(cat, 640)
+
+    async def come(event_id: str) -> None:
+        for kind, what in ((Kind.IMAGE, {"media": picture}), (Kind.TEXT, {"html": html})):
+            outcome = await chat.post_matrix(
+                room,
+                eve,
+                event_id=f"{event_id}-{kind}",
+                kind=kind,
+                text=f"{event_id} {kind}",
+                files=[cat, wave],
+                at=chat.service.now(),
+                **what,
+            )
+            assert outcome.held
+
+    await come("first")
+    for welcome in (await mod.back(), await _after_restart(chat, mod)):
+        image, text = welcome["held"]
+        assert (image["kind"], image["text"], image.get("media")) == ("image", "first image", None)
+        assert (text["text"], text["html"]) == ("first text", "<b>hi</b> :wave:")
+    await ann.back()
+    mod.send({"type": "decide", "ids": [image["id"], text["id"]], "allow": True})
+    await ann.sees(lambda page: page.texts() == ["first image", "first text"])
+    shown, said = (ann.shown[number] for number in ann.order)
+    assert (shown["kind"], shown["media"]) == ("image", picture)
+    assert said["html"] == html
+
+    room = await chat.service.enter("demo")
+    await come("again")  # pages are given those files now
+    for welcome in (await mod.back(), await _after_restart(chat, mod)):
+        image, text = welcome["held"]
+        assert image["media"] == picture
+        assert text["html"] == html
+
+
+async def _after_restart(chat: Chat, page: Page) -> Any:
+    await chat.restart()
+    return await page.back()
 
 
 async def test_the_first_message_of_a_guest_waits_then_they_are_known(chat: Chat, mod: Page) -> None:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
-from tests.support.chat import PATIENCE, Chat, Json, open_chat
+from tests.support.chat import PATIENCE, Chat, Json, Page, open_chat
 from tests.support.fake_homeserver import FakeHomeserver, FakeUser
 from tests.support.fake_rooms import FakeRoom
 
@@ -184,6 +184,57 @@ async def test_pictures_of_the_room_are_on_the_page_by_our_own_address(house: Ho
     await house.until(lambda: owner.texts() == [], "its deletion")
     with pytest.raises(Exception, match="no such file"):
         await house.media.get(path.rpartition("/")[2])
+
+
+async def test_pictures_and_emotes_that_waited_are_in_the_room_again_as_they_were(house: House) -> None:
+    """Who has to wait is taken out of the room; let through, the bot says it, and not with addresses of pages."""
+    chat, alice, room = house.chat, house.alice, house.room
+    olga = await chat.account("olga", Role.OWNER)
+    owner = await chat.enter(user=olga)
+    question = await owner.post("who is it?")
+    await house.until(lambda: "who is it?" in room.bodies(), "the question")
+    asked = next(event.event_id for event in room.timeline if event.content.get("body") == "who is it?")
+    owner.send({"type": "act", "act": "rules", "value": {"approve": True}})
+    await owner.next("rules")
+    info = {"mimetype": "image/png", "w": 10, "h": 20, "size": 30}
+    picture = {"msgtype": "m.image", "body": "cat.png", "url": house.homeserver.add_media("cat", PNG, "image/png")}
+    reply = {"m.in_reply_to": {"event_id": asked}}
+    await alice.send(room.id, "m.room.message", {**picture, "info": info, "m.relates_to": reply})
+    caption = {"filename": "cat.png", "body": "my cat", "info": info}
+    await alice.send(room.id, "m.room.message", {**picture, **caption})
+    await alice.send(room.id, "m.sticker", {"body": "purr", "url": "mxc://chat.test/purr", "info": info})
+    html = 'so <img data-mx-emoticon src="mxc://chat.test/wave" alt=":wave:"> <span data-mx-spoiler>it</span> is'
+    formatted = {"format": "org.matrix.custom.html", "formatted_body": html}
+    await alice.send(room.id, "m.room.message", {"msgtype": "m.text", "body": "so :wave: it is", **formatted})
+    await house.until(lambda: len(_held(owner)) == 4, "four to wait")
+    hers = [event for event in room.timeline if event.sender == alice.mxid and event.type != "m.room.member"]
+    await house.until(lambda: all("redacted_because" in event.unsigned for event in hers), "them to be taken away")
+
+    owner.send({"type": "decide", "ids": _held(owner), "allow": True})
+    await house.until(lambda: len(owner.texts()) == 5, "them on the page")
+    kinds = [owner.shown[number].get("kind") for number in owner.order]
+    assert kinds == [None, "image", "image", "sticker", None]
+    assert owner.shown[owner.order[1]]["reply"]["id"] == question
+
+    await house.until(lambda: len(_by(house, "live.ghost.id")) == 5, "them in the room")
+    _, first, second, sticker, text = _by(house, "live.ghost.id")
+    assert (first["msgtype"], first["url"], first["info"]) == ("m.image", picture["url"], info)
+    assert (first["filename"], first["body"]) == ("cat.png", "alice: cat.png")
+    assert first["m.relates_to"] == reply
+    assert (second["filename"], second["body"]) == ("cat.png", "alice: my cat")
+    assert (sticker["msgtype"], sticker["url"]) == ("m.image", "mxc://chat.test/purr")
+    emote = '<img data-mx-emoticon height="32" src="mxc://chat.test/wave" alt=":wave:" title=":wave:">'
+    assert text["formatted_body"].endswith(f"so {emote} <span data-mx-spoiler>it</span> is")
+    assert "/api/" not in str([first, second, sticker, text])
+
+
+def _held(page: Page) -> list[int]:
+    page.texts()  # reads what came
+    return [held["id"] for message in page.got if message["type"] == "held" for held in message["add"]]
+
+
+def _by(house: House, mark: str) -> list[Json]:
+    return [one for one in house.events("m.room.message") if mark in one]
 
 
 async def test_pages_know_where_the_chat_is_in_matrix_and_its_emotes(house: House) -> None:

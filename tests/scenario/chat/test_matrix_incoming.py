@@ -597,6 +597,94 @@ async def test_characters_that_are_none_stop_nothing(chat: Chat, matrix: Matrix)
     assert read_event({"event_id": f"${half}", "room_id": ROOM, "type": "x", "sender": ALICE, "content": {}}) is None
 
 
+async def _rules(chat: Chat, **rules: Any) -> None:
+    async with ModerationDesk(chat.service, chat.moderation, ModerationRepository(chat.database)).room("demo") as room:
+        await chat.moderation.actions.set_rules(room, Actor(Author("u_1", "olga", Mark.STREAMER), "api"), rules)
+
+
+def _edit(matrix: Matrix, original: str, new: str, fallback: str = "", *, sender: str = ALICE) -> RoomEvent:
+    content = {
+        "msgtype": "m.text",
+        "body": fallback or f"* {new}",
+        "m.new_content": {"msgtype": "m.text", "body": new},
+        "m.relates_to": {"rel_type": "m.replace", "event_id": original},
+    }
+    return matrix.event("m.room.message", content, sender=sender)
+
+
+_RULES: list[tuple[Json, str, str]] = [
+    ({"readonly": True}, "anything", "read_only"),
+    ({"approve": True}, "anything", "not_allowed"),
+    ({"links": False}, "see evil.example.com", "links"),
+    ({"words": [{"text": "spam"}]}, "spam", "word"),
+    ({"words": [{"text": "spam", "action": "hold"}]}, "spam", "not_allowed"),
+]
+
+
+@pytest.mark.parametrize(("rules", "words", "code"), _RULES, ids=[f"{code}-{text}" for _, text, code in _RULES])
+async def test_no_rule_is_got_round_by_an_edit_whatever_it_edits(
+    chat: Chat, matrix: Matrix, rules: Json, words: str, code: str
+) -> None:
+    """In a Matrix client, an edit of a message that the page never had is as good as a message."""
+    page = await chat.enter()
+    kept = await matrix.say("kept")
+    deleted = await matrix.say("deleted")
+    await matrix.send("m.room.redaction", {"redacts": deleted.event_id})
+    await page.sees(lambda page: page.texts() == ["kept"])
+    await _rules(chat, **rules)
+    refused = await matrix.say(words)
+    assert [event_id for event_id, _ in matrix.way.refusals] == [refused.event_id]
+    matrix.way.refusals.clear()
+    edits = [
+        _edit(matrix, original, words)
+        for original in (kept.event_id, deleted.event_id, refused.event_id, "$before-our-time")
+    ]
+    edits += [
+        _edit(matrix, "$before-our-time", "harmless", f"* {words}"),  # for clients that know no edits
+        _edit(matrix, kept.event_id, "harmless", words),
+        matrix.event("m.room.message", {"body": words, "m.relates_to": edits[0].relates_to}),
+    ]
+    await matrix.incoming.handle_all("demo", edits)
+    assert matrix.way.refusals == [(edit.event_id, code) for edit in edits]
+    matrix.way.refusals.clear()
+    matrix.build()  # the homeserver sends all of it again
+    await matrix.incoming.handle_all("demo", edits)
+    assert [event_id for event_id, _ in matrix.way.refusals] == [edit.event_id for edit in edits]
+    assert page.texts() == ["kept"]
+
+
+async def test_an_edit_that_breaks_no_rule_stays_also_when_it_comes_again(chat: Chat, matrix: Matrix) -> None:
+    page = await chat.enter()
+    await _rules(chat, duplicates=60)
+    said = await matrix.say("tpyo")
+    edits = [_edit(matrix, said.event_id, "typo"), _edit(matrix, "$before-our-time", "older")]
+    for _ in range(2):
+        await matrix.incoming.handle_all("demo", edits)
+    assert matrix.way.refusals == []
+    await page.sees(lambda page: page.texts() == ["typo"])
+    # What is deleted does not come back by an edit, and nobody edits for somebody else.
+    stranger = _edit(matrix, said.event_id, "forged", sender=MALLORY)
+    await matrix.incoming.handle("demo", stranger)
+    room = await chat.service.enter("demo")
+    await chat.service.delete(room, Actor(Author("u_1", "olga", Mark.STREAMER), "page"), page.order)
+    again = _edit(matrix, said.event_id, "back")
+    await matrix.incoming.handle("demo", again)
+    assert matrix.way.refusals == [(stranger.event_id, "not_allowed"), (again.event_id, "not_found")]
+    await page.sees(lambda page: page.texts() == [])
+
+
+async def test_a_picture_stays_one_when_it_is_edited(chat: Chat, matrix: Matrix) -> None:
+    page = await chat.enter()
+    picture = {"msgtype": "m.image", "body": "cat.png", "url": "mxc://chat.test/cat"}
+    said = await matrix.send("m.room.message", picture)
+    await _rules(chat, emotes=True)
+    relation = {"rel_type": "m.replace", "event_id": said.event_id}
+    content = {**picture, "m.new_content": {**picture, "body": "🐈"}, "m.relates_to": relation}
+    edit = await matrix.send("m.room.message", content)
+    assert matrix.way.refusals == [(edit.event_id, "emotes_only")], "a picture is no emote"
+    await page.sees(lambda page: page.texts() == ["cat.png"])
+
+
 async def test_a_reaction_and_an_edit_are_taken_away_while_only_moderators_write(chat: Chat, matrix: Matrix) -> None:
     page = await chat.enter()
     said = await matrix.say("hello")

@@ -1,7 +1,7 @@
 """Ghosts leave closed rooms, and rooms of people who are away; in no hurry, over restarts, and nobody is un-banned."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.support.fake_homeserver import FakeUser
 from tests.support.matrix import World, open_world
 
 from ghostlive.chat.matrix.leaving import Leaving
-from ghostlive.chat.matrix.plan import Site
+from ghostlive.chat.matrix.plan import Site, Wish
 from ghostlive.chat.matrix.rooms import Rooms
 from ghostlive.core.tasks import TaskScope
 from ghostlive.db.tables import chat_guests, chat_messages
@@ -53,13 +53,16 @@ async def _away(world: World, days: int, *names: str) -> None:
             await connection.execute(update(chat_messages).where(chat_messages.c.author == author).values(sent_at=at))
 
 
+def _rooms(world: World) -> Rooms:
+    return Rooms(client=world.client, store=world.matrix, site=Site("chat.test", world.client.bot, ""))
+
+
 async def _close(world: World) -> None:
     """What the keeper does with the room of a stream that was removed."""
     record = await world.matrix.room("demo")
     assert record is not None
     await world.chat.streams.remove("demo")
-    site = Site("chat.test", world.client.bot, "")
-    rooms = Rooms(client=world.client, store=world.matrix, site=site)
+    rooms = _rooms(world)
     for _ in range(2):  # the second time it is closed already
         [closed] = [one for one in await world.matrix.rooms() if one.id == record.id]
         await rooms.close(closed, space=None)
@@ -124,6 +127,66 @@ async def test_a_closed_room_is_left_by_all_at_a_pace_over_a_restart_and_an_outa
     assert [world.room.membership(ghost) for ghost in ghosts] == ["leave", "leave"]
     assert world.room.membership(world.ghost("eve")) == "ban"
     assert [record for record in await world.matrix.rooms() if record.room_id == world.room.id] == []
+
+
+async def _upgraded(world: World) -> None:
+    """Somebody with the power to do so upgraded the room in their client."""
+    owner = await _moderator(world)
+    levels = world.room.content("m.room.power_levels") | {"events": {"m.room.tombstone": 0}}
+    world.homeserver.add(world.room, "m.room.power_levels", world.homeserver.bot, levels, state_key="")
+    new = await owner.upgrade(world.room.id)
+    await owner.set_power(new, world.homeserver.bot, 100)
+    record = await world.matrix.room("demo")
+    assert record is not None
+    checked = await _rooms(world).check(record, Wish("demo", title="Demo"), space=None)
+    assert checked.record.room_id == new
+
+
+async def _given_up(world: World) -> None:
+    """The bot was banned from the room, and somebody pressed the button."""
+    world.homeserver.force(
+        world.room, "m.room.member", "@mallory:chat.test", {"membership": "ban"}, state_key=world.homeserver.bot
+    )
+    record = await world.matrix.room("demo")
+    assert record is not None
+    await _rooms(world).replace(record, Wish("demo", title="Demo"), space=None)
+
+
+@pytest.mark.parametrize("how", [_upgraded, _given_up])
+async def test_a_room_that_was_replaced_is_left_by_all_and_the_new_one_is_not(
+    world: World, how: Callable[[World], Awaitable[None]]
+) -> None:
+    old, bot = world.room, world.homeserver.bot
+    await (await _moderator(world)).ban(old.id, world.ghost("eve"))
+    late = world.ghosts.mxid("g_late")  # was joining just then, so that it is noted nowhere for this room
+    await world.client.register(late[1:].partition(":")[0])
+    world.homeserver.set_membership(old, late, late, "join")
+    await how(world)
+    record = await world.matrix.room("demo")
+    assert record is not None
+    assert record.room_id is not None
+    assert await world.matrix.stream_of(old.id) == "", "what happens in there is nobody's"
+    await world.kill()
+    await world.revive()  # as the bridge begins anew with another room
+    world.room = world.homeserver.room(record.room_id)
+    await world.say("ada", "here we are")
+    await world.caught_up()
+    assert world.room.membership(world.ghost("ada")) == "join"
+
+    began = world.chat.clock.now()
+    leaving = _leaving(world, days=0)  # this has nothing to do with who was away
+    await _look(world, leaving)
+    assert [old.membership(ghost) for ghost in (world.ghost("ada"), world.ghost("bob"))] == ["leave", "leave"]
+    assert old.membership(world.ghost("eve")) == "ban"
+    assert world.room.membership(world.ghost("ada")) == "join"
+    assert world.chat.clock.now() - began >= 0.5 * (leaving.left - 1), "at a pace that a homeserver does not feel"
+    if how is _upgraded:  # else the homeserver does not tell the bot who is in there
+        assert old.membership(late) == "leave"
+        assert old.membership(bot) == "leave"
+    assert [one.room_id for one in await world.matrix.rooms()] == [record.room_id]
+    before = len(world.homeserver.requests("POST", "/leave"))
+    await _look(world, leaving)
+    assert len(world.homeserver.requests("POST", "/leave")) == before
 
 
 async def test_the_task_goes_on_after_trouble(world: World) -> None:

@@ -51,6 +51,55 @@ def subject_of(page: Page) -> str:
     return browser_subject(read_browser(SECRET, page.cookie))
 
 
+async def test_a_code_that_is_typed_on_the_page_is_shown_to_nobody(chat: Chat, sign_in: MatrixSignIn) -> None:
+    chat.service.check_text = sign_in.check_text
+    sign_in.bot = "@_ghostlive:chat.test"
+    ann, bob = await chat.enter("Ann"), await chat.enter("Bob")
+    said = await ann.post("before")
+    code = (await sign_in.issue("b_1", "192.0.2.1")).text
+    bare = code.removeprefix("GHOST-")
+    again = make(chat)  # what is stored is known after a restart
+    await again.start()
+    again.bot = sign_in.bot
+    for known in (sign_in, again):
+        chat.service.check_text = known.check_text
+        for text in (
+            code,
+            f" {code.lower()} ",
+            code.replace("-", " "),
+            f"is it {code}?",
+            bare,
+            f"hello {bare} there",
+            "GHOST" + bare.replace("-", ""),
+        ):
+            for page in (ann, bob):  # whosever it is
+                page.say(text)
+                error = await page.next("error")
+                assert error["code"] == "sign_in_code", text
+                assert "@_ghostlive:chat.test" in error["text"]
+                assert code not in error["text"]
+        ann.send({"type": "edit", "id": said, "text": code})
+        assert (await ann.next("error"))["code"] == "sign_in_code"
+        ann.say(code, emote=True)
+        assert (await ann.next("error"))["code"] == "sign_in_code"
+    # Nothing else is kept back, whatever it looks like; nor is a code that is void.
+    other = "GHOST-00000-00000"
+    ordinary = ["GHOST", other, bare[:5], code[:-1], f"{code}X", "ghost hello world", "hello-world"]
+    for text in ordinary:
+        await ann.post(text)
+    assert bob.texts() == ["before", *ordinary]
+    answer = await again.heard(ANN, code, chat.service.now())
+    assert answer is not None
+    assert "say yes" in answer, "it counts all the same"
+    await ann.post(code)
+    late = (await again.issue("b_2", "192.0.2.1")).text
+    chat.clock.advance(LIFETIME.total_seconds() + 1)
+    again.check_text(late)
+    withdrawn = (await again.issue("b_2", "192.0.2.1")).text
+    await again.withdraw("b_2")
+    again.check_text(withdrawn)
+
+
 async def test_a_code_counts_once(chat: Chat, sign_in: MatrixSignIn) -> None:
     told: list[str] = []
     sign_in.changed.append(told.append)

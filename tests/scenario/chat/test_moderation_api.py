@@ -101,6 +101,23 @@ async def test_held_and_audit(chat: Chat, api: httpx.AsyncClient) -> None:
     assert ([entry["kind"] for entry in rest["entries"]], rest["next"]) == (["rules"], None)
 
 
+async def test_the_log_says_what_holds_everywhere(chat: Chat, api: httpx.AsyncClient) -> None:
+    ann = await chat.enter("Ann")
+    assert ann.you is not None
+    room, olga = await chat.service.enter("demo"), Actor(Author("u_999", "olga", Mark.STREAMER), "api")
+    ban = await chat.moderation.actions.ban(room, olga, author_id=ann.you["id"])
+    site = await chat.moderation.site.ban("demo", ban.id, olga)
+    await chat.moderation.site.unban(site.id, olga)
+    await chat.moderation.actions.unban(room, olga, ban_id=ban.id)
+    _, log = await ask(api, "mo", "GET", "audit")
+    assert [(entry["kind"], entry["everywhere"]) for entry in log["entries"]] == [
+        ("unban", False),
+        ("unban", True),
+        ("ban", True),
+        ("ban", False),
+    ]
+
+
 async def test_moderators(chat: Chat, api: httpx.AsyncClient) -> None:
     assert (await ask(api, "sam", "GET", "rules"))[0] == 403
     assert (await ask(api, "mo", "PUT", "moderators", json={"account": "sam"}))[0] == 403

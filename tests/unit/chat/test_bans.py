@@ -4,11 +4,13 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from ghostlive.access.browser import COOKIE, browser_cookie, cookie_in, make_browser, read_browser, set_cookie
 from ghostlive.access.secret import keyed_hash
 from ghostlive.chat.bans import Ban, Bans
-from ghostlive.chat.glob import has_wildcards, matches
+from ghostlive.chat.glob import Glob, has_wildcards, matches
 from ghostlive.chat.identity import (
     Keys,
     Mark,
@@ -211,6 +213,13 @@ def test_bans_of_matrix_ids() -> None:
 )
 def test_globs(pattern: str, text: str, expected: bool) -> None:
     assert matches(pattern, text) is expected
+    if has_wildcards(pattern):
+        assert Glob(pattern).matches(text) is expected
+
+
+@given(st.text("ab*?:", max_size=10).filter(has_wildcards), st.text("ab:\n", max_size=12))
+def test_a_prepared_glob_is_the_same_as_one_that_is_walked(pattern: str, text: str) -> None:
+    assert Glob(pattern).matches(text) is matches(pattern, text)
 
 
 def test_a_glob_cannot_take_long() -> None:

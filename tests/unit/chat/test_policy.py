@@ -1,5 +1,6 @@
 """Policy lists: what counts as a rule, whom rules keep out, and that strangers cannot break them."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,8 @@ from tests.support.database import prepare
 
 from ghostlive.chat.errors import BannedError, UnavailableError
 from ghostlive.chat.matrix.policy import KINDS, Policies, check_list, parse_rule
-from ghostlive.db.bans import BanRepository, RuleRecord
+from ghostlive.chat.matrix.rulebook import MOST_PATTERNS, MOST_RULES, RuleBook
+from ghostlive.db.bans import BanRepository, PolicyRecord, RuleRecord
 from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.engine import Database
 from ghostlive.db.streams import StreamRepository
@@ -189,6 +191,143 @@ async def test_a_list_that_cannot_be_read_leaves_what_is_known(policies: Policie
     assert policies.find("demo", "@worse:x") is not None
     policies.rooms = None
     assert await policies.refresh() == []
+
+
+_COUNT = 100_000
+
+
+def hostile() -> list[Mapping[str, Any]]:
+    """A list whose keeper means harm: as long as that, a third of it patterns, some of the worst kind."""
+    entities = [f"@user{number}:s{number % 700}.example" for number in range(_COUNT)]
+    entities[::3] = [f"*{number}*a*{number}*" for number in range(0, _COUNT, 3)]
+    entities[0], entities[3] = "*a" * 60 + "*b", "?" * 250
+    return [rule(entity, key=str(number)) for number, entity in enumerate(entities)]
+
+
+async def test_a_hostile_list_is_cut_and_keeps_nobody_waiting(policies: Policies) -> None:
+    rooms = rooms_of(policies)
+    rooms.state = {"#evil:x": hostile(), "#good:x": [rule("@bad:x")]}
+    await policies.load()
+    turns, done = 0, False
+
+    async def others() -> None:
+        nonlocal turns
+        while not done:
+            turns += 1
+            await asyncio.sleep(0)
+
+    waiting = asyncio.ensure_future(others())
+    await policies.subscribe("demo", 1, ["#good:x", "#evil:x"])
+    done = True
+    await waiting
+    assert turns >= _COUNT // 100, "others had their turn after each hundred rules"
+    [(good, one), (evil, count)] = policies.subscribed("demo")
+    assert (one, policies.trouble(good)) == (1, "")
+    assert count == MOST_RULES
+    assert "Only 20,000 rules of this list count" in policies.trouble(evil)
+    assert policies.find("demo", "@user1:s1.example") is not None
+    assert policies.find("demo", "@alice:example.org") is None
+    assert policies.find("demo", f"@user{_COUNT - 1}:s{(_COUNT - 1) % 700}.example") is None
+    patterns = policies._lists["!evil"]._people
+    assert len(patterns) == MOST_PATTERNS, "each is compared with everybody who is new"
+
+    # More of it comes, one by one, and nothing becomes of it; what is taken back makes room.
+    assert await policies.receive("!evil", rule("@new:x", key="new"))
+    assert policies.find("demo", "@new:x") is None
+    assert await policies.receive("!evil", rule("", key="1"))
+    assert policies.find("demo", "@user1:s1.example") is None
+    assert await policies.receive("!evil", rule("@new:x", key="new"))
+    assert policies.find("demo", "@new:x") is not None
+
+    again = Policies(policies._stored, lambda: NOW)  # after a restart, with the homeserver away
+    await again.load()
+    assert [number for _, number in again.subscribed("demo")] == [1, MOST_RULES]
+    assert again.find("demo", "@new:x") is not None
+    await policies.subscribe("demo", 1, ["#good:x"])
+    assert policies.find("demo", "@new:x") is None
+    assert policies.find("demo", "@bad:x") is not None
+
+
+async def test_what_changes_while_a_list_is_read_is_not_lost(policies: Policies) -> None:
+    rooms = rooms_of(policies)
+    rooms.state = {"#users:x": [rule(f"@u{number}:x", key=str(number)) for number in range(500)]}
+    await policies.load()
+    await policies.subscribe("demo", 1, ["#users:x"])
+    reading = asyncio.ensure_future(policies.refresh())
+    while "!users" not in policies._reading:
+        await asyncio.sleep(0)
+    assert await policies.receive("!users", rule("", key="7"))
+    assert await policies.receive("!users", rule("@new:x", key="new"))
+    assert await reading == []
+    assert policies.find("demo", "@u7:x") is None
+    assert policies.find("demo", "@u8:x") is not None
+    assert policies.find("demo", "@new:x") is not None
+
+
+async def test_a_list_that_is_read_twice_at_once_or_could_not_be_stored_is_whole(
+    policies: Policies, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rooms = rooms_of(policies)
+    rooms.state = {"#users:x": []}
+    await policies.load()
+    await policies.subscribe("demo", 1, ["#users:x"])
+    rooms.state = {"#users:x": [rule(f"@u{number}:x", key=str(number)) for number in range(250)]}
+    store = policies._stored.set_rules
+    calls = 0
+
+    async def fail_once(*some: Any) -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            raise OSError("the disk is full")
+        await store(*some)
+
+    monkeypatch.setattr(policies._stored, "set_rules", fail_once)
+    with pytest.raises(OSError, match="full"):
+        await policies.refresh()
+    assert [*await asyncio.gather(policies.refresh(), policies.refresh())] == [[], []]
+    again = Policies(policies._stored, lambda: NOW)
+    await again.load()
+    for known in (policies, again):
+        assert [number for _, number in known.subscribed("demo")] == [250]
+
+
+def test_all_lists_together_have_an_end(database: Database) -> None:
+    policies = Policies(BanRepository(database), lambda: NOW)
+    for name in ("a", "b", "c"):
+        book = policies._book(f"!{name}")
+        for number in range(MOST_RULES):
+            book.put(RuleRecord(f"!{name}", "user", str(number), f"@{name}{number}:x", ""))
+    assert [len(policies._book(f"!{name}")) for name in ("a", "b", "c")] == [20_000, 20_000, 10_000]
+    record = PolicyRecord("demo", "#c:x", "!c")
+    assert "all lists of this server together may have 50,000" in policies.trouble(record)
+
+
+@pytest.mark.parametrize(
+    ("entity", "named", "spared"),
+    [
+        ("@spam*:evil.example", "@spam1:evil.example", "@spam1:evil.example.org"),
+        ("@spam*:evil.example:8448", "@spam1:evil.example:8448", "@spam1:evil.example"),
+        ("@*:8448", "@x:any.example:8448", "@x:any.example:8449"),
+        ("@a?:x", "@ab:x", "@abc:x"),
+        ("*evil*", "@evil:x", "@good:x"),
+        ("@x:*", "@x:y", "@xx:y"),
+    ],
+)
+def test_patterns_are_found_wherever_they_stand(entity: str, named: str, spared: str) -> None:
+    book = RuleBook()
+    assert book.put(RuleRecord("!a", "user", "1", entity, ""))
+    assert book.find(named) is not None
+    assert book.find(spared) is None
+    assert book.put(RuleRecord("!a", "user", "1", "@other:x", ""))  # it says something else now
+    assert book.find(named) is None
+    assert book.find("@other:x") is not None
+    assert book.put(RuleRecord("!a", "user.1", "1", "@other:x", ""))
+    assert book.remove(("user", "1"))
+    assert book.find("@other:x") is not None, "another rule still names them"
+    assert book.remove(("user.1", "1"))
+    assert book.find("@other:x") is None
+    assert not book.remove(("user", "1"))
 
 
 @pytest.mark.parametrize(

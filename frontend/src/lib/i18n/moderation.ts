@@ -19,6 +19,8 @@ export const moderation = {
 
   "moderation.held": "Messages that wait",
   "moderation.held.none": "Nothing waits for you.",
+  "moderation.held.image": "Picture:",
+  "moderation.held.sticker": "Sticker:",
   "moderation.held.allow": "Allow",
   "moderation.held.allowOf": "Allow the message of {name}",
   "moderation.held.reject": "Reject",
@@ -156,6 +158,12 @@ export const moderation = {
   "moderation.audit.somebody": "somebody",
   "moderation.audit.ban": "{by} banned {target} for good",
   "moderation.audit.banFor": "{by} banned {target} for {time}",
+  "moderation.audit.banEverywhere":
+    "{by} banned {target} everywhere, from all chats of this server, for good",
+  "moderation.audit.banEverywhereFor":
+    "{by} banned {target} everywhere, from all chats of this server, for {time}",
+  "moderation.audit.unbanEverywhere":
+    "{by} lifted the ban of {target} everywhere, in all chats of this server",
   "moderation.audit.timeout": "{by} stopped {target} from writing for {time}",
   "moderation.audit.unban": "{by} lifted the ban of {target}",
   "moderation.audit.kick": "{by} sent {target} away",

@@ -57,6 +57,8 @@ export const parts = {
   "chat.held.one": "1 message waits for you",
   "chat.held.many": "{count} messages wait for you",
   "chat.held.heading": "Waiting for a moderator",
+  "chat.held.image": "Picture:",
+  "chat.held.sticker": "Sticker:",
   "chat.held.allow": "Allow",
   "chat.held.allowOf": "Allow the message of {name}",
   "chat.held.refuse": "Refuse",

@@ -46,6 +46,10 @@ export interface Held {
   author: Person;
   text: string;
   reason: string;
+  /** Left out for text. */
+  kind?: string;
+  /** Only where pages are given that file anyway. */
+  media?: { thumb: string };
 }
 
 export interface Ban {
@@ -79,6 +83,8 @@ export interface Entry {
   /** Null for good, and where it means nothing. */
   seconds: number | null;
   reason: string;
+  /** In all chats of this server. */
+  everywhere: boolean;
   detail: Record<string, unknown>;
 }
 

@@ -10,13 +10,14 @@ export function entryText(entry: Entry): string {
   const on = entry.detail.on !== false;
   switch (entry.kind) {
     case "ban":
-      return entry.seconds === null
-        ? t("moderation.audit.ban", { by, target })
-        : t("moderation.audit.banFor", { by, target, time: durationText(entry.seconds) });
+      return banText(entry, by, target);
     case "timeout":
       return t("moderation.audit.timeout", { by, target, time: durationText(entry.seconds ?? 0) });
     case "unban":
-      return t("moderation.audit.unban", { by, target });
+      return t(entry.everywhere ? "moderation.audit.unbanEverywhere" : "moderation.audit.unban", {
+        by,
+        target,
+      });
     case "kick":
       return t("moderation.audit.kick", { by, target });
     case "warn":
@@ -46,6 +47,18 @@ export function entryText(entry: Entry): string {
     default:
       return t("moderation.audit.other", { by, kind: entry.kind });
   }
+}
+
+function banText({ seconds, everywhere }: Entry, by: string, target: string): string {
+  if (seconds === null) {
+    return t(everywhere ? "moderation.audit.banEverywhere" : "moderation.audit.ban", { by, target });
+  }
+  const time = durationText(seconds);
+  return t(everywhere ? "moderation.audit.banEverywhereFor" : "moderation.audit.banFor", {
+    by,
+    target,
+    time,
+  });
 }
 
 /** Which rules are how now; what this page does not know is left out. */

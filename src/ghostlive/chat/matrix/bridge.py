@@ -526,7 +526,7 @@ class Bridge:
     async def _measure(self) -> tuple[int, float]:
         messages, lag = 0, 0.0
         rooms = await self.repository.rooms()
-        self._broken = sum(self.keeper.trouble(record.stream) is not None for record in rooms)
+        self._broken = sum(self.keeper.trouble(stream) is not None for stream in {record.stream for record in rooms})
         for record in rooms:
             running = self._outboxes.get(record.stream)
             if record.stream_id is None or (running is not None and running.outbox.caught_up.is_set()):

@@ -8,8 +8,9 @@ Transaction ids (`txn`) make sending idempotent. Synapse remembers them per path
 to differ between ghosts of one room, and only in memory, unless `device` names a device of that ghost.
 """
 
+import asyncio
 import json
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,7 +19,7 @@ from urllib.parse import quote
 import httpx
 
 from ghostlive.chat.matrix.alias import bot_id
-from ghostlive.chat.matrix.errors import ApiError, MissingError, TakenError, UnreachableError, api_error
+from ghostlive.chat.matrix.errors import ApiError, MissingError, TakenError, TooLargeError, UnreachableError, api_error
 from ghostlive.chat.matrix.events import RoomEvent, mapping, read_event, read_events, text, texts
 from ghostlive.chat.matrix.registration import ID
 
@@ -29,6 +30,11 @@ _TIMEOUT: Final = 60.0
 """Seconds. A homeserver that works hard answers after 5 or 10; to ask again sooner makes it slower."""
 _CONNECT: Final = 10.0
 """Seconds until a connection stands."""
+_MOST_STATE: Final = 32 * 1024 * 1024
+"""Bytes of the state of a room: more than the largest policy list that counts has, with thousands of members."""
+_AT_ONCE: Final = 100
+"""Events that are read before others have their turn."""
+_SPACE: Final = frozenset(" \t\r\n")
 _PAGES: Final = 1000
 """Pages of a list that are asked for at most."""
 
@@ -330,8 +336,23 @@ class MatrixClient:
             return None
 
     async def whole_state(self, room: str) -> list[RoomEvent]:
-        """All state of a room, members included: large for rooms of many."""
-        return _events(await self._ask_list("GET", f"{_room(room)}/state"), room)
+        """All state of a room, members included: large for rooms of many.
+
+        Read in pieces, since others decide how much it is. Raises `TooLargeError` for more than 32 MiB.
+        """
+        data = bytearray()
+        async with self._stream(f"{_room(room)}/state", {}) as download:
+            async for chunk in download.chunks():
+                data += chunk
+                if len(data) > _MOST_STATE:
+                    raise TooLargeError(413, "M_TOO_LARGE", "the room has more state than is read")
+        events: list[RoomEvent] = []
+        for number, one in enumerate(_members(bytes(data))):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if (event := read_event(one, room)) is not None:
+                events.append(event)
+        return events
 
     # -- files
 
@@ -390,10 +411,6 @@ class MatrixClient:
         answer = await self._request(method, path, content=content, user=user, query=query)
         return _object(answer)
 
-    async def _ask_list(self, method: str, path: str) -> list[Any]:
-        found = _json(await self._request(method, path))
-        return found if isinstance(found, list) else []
-
     async def _request(
         self,
         method: str,
@@ -435,6 +452,33 @@ def _events(raw: object, room: str) -> list[RoomEvent]:
     """All events of a list that the homeserver made itself, however long."""
     some = raw if isinstance(raw, list) else []
     return [event for one in some if (event := read_event(one, room)) is not None]
+
+
+def _members(data: bytes) -> Iterator[object]:
+    """The members of a list in JSON, one by one: all at once takes a second for a large one."""
+    decoder = json.JSONDecoder()
+    try:
+        body = data.decode().strip()
+        at = 1
+        if not body.startswith("["):
+            raise ValueError("it is no list")
+        while not body.startswith("]", at := _space(body, at)):
+            found, at = decoder.raw_decode(body, at)
+            yield found
+            at = _space(body, at)
+            if body.startswith(",", at):
+                at += 1
+            elif not body.startswith("]", at):
+                raise ValueError("something stands between two of them")
+    except (ValueError, RecursionError) as error:
+        raise api_error(502, {"error": "the answer is no list in JSON"}) from error
+
+
+def _space(body: str, at: int) -> int:
+    """Where white space ends that begins there."""
+    while body[at : at + 1] in _SPACE:
+        at += 1
+    return at
 
 
 def _json(answer: httpx.Response) -> object:

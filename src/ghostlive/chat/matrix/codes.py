@@ -5,6 +5,8 @@ homeserver says that they sent it is the proof of who they are. It is none of wh
 code can send it, and an account that was linked to a stranger would make them a moderator of its rooms. So the page
 says who has sent the code, and only its yes links the browser (or the account) to that Matrix ID.
 
+Who types it into the page instead is told so, and nobody else sees it (`check_text`).
+
 A code lives ten minutes and counts once; a new one makes the one before void. What is stored is a keyed hash. The other
 way round, somebody may be talked into sending a stranger's code; the answer says what that does, and how to undo it.
 """
@@ -20,7 +22,7 @@ import structlog
 
 from ghostlive.access.limits import Throttle, network_of
 from ghostlive.access.secret import keyed_hash
-from ghostlive.chat.errors import TooFastError
+from ghostlive.chat.errors import SignInCodeError, TooFastError
 from ghostlive.core.clock import Clock
 from ghostlive.db.matrix import CodeRecord, MatrixRepository
 
@@ -33,6 +35,10 @@ _GROUPS, _LENGTH = 2, 5
 """50 bits: with the limits below, nobody finds one that is valid within its ten minutes."""
 _PREFIX: Final = "GHOST"
 _CODE: Final = re.compile(r"GHOST-?([A-Z0-9]{5})-?([A-Z0-9]{5})", re.ASCII)
+_SOMEWHERE: Final = re.compile(
+    r"(?:(?<![A-Z0-9])|(?<=GHOST))(?=([A-Z0-9]{5})[\s_-]*([A-Z0-9]{5})(?![A-Z0-9]))", re.ASCII
+)
+"""What may be a code in a text; its hash says whether it is. What all have in front may be missing: others know it."""
 _FORGIVEN: Final = str.maketrans("ILOU", "110V")
 _LONGEST: Final = 60
 """Of a message that may be a code."""
@@ -88,6 +94,8 @@ class MatrixSignIn:
         """Matrix IDs by account (`u_…`) or browser (`b_…`)."""
         self._claims: dict[str, _Claim] = {}
         """By account or browser. In memory: after a restart one asks for another code."""
+        self._pending: dict[str, CodeRecord] = {}
+        """Codes that nobody has sent yet, by their hashes."""
         self.bot = ""
         """The Matrix ID to which codes are sent; empty while there is no homeserver."""
         self.changed: list[Callable[[str], object]] = []
@@ -97,6 +105,7 @@ class MatrixSignIn:
         """Read the links. Raises like the database."""
         self.links.clear()
         self.links.update({link.author: link.mxid for link in await self._repository.links()})
+        self._pending = {code.code_hash: code for code in await self._repository.codes(now=self._now())}
 
     async def issue(self, subject: str, address: str) -> Code:
         """A code for an account or a browser; the one before is void. Raises `TooFastError`, and like the database."""
@@ -109,9 +118,10 @@ class MatrixSignIn:
         self._claims.pop(subject, None)
         await self._repository.forget_codes(before=self._now())
         groups = ["".join(secrets.choice(_ALPHABET) for _ in range(_LENGTH)) for _ in range(_GROUPS)]
-        await self._repository.add_code(
-            CodeRecord(code_hash=self._hash("".join(groups)), author=subject, expires_at=self._now() + LIFETIME)
-        )
+        record = CodeRecord(self._hash("".join(groups)), subject, self._now() + LIFETIME)
+        await self._repository.add_code(record)
+        self._forget(subject)
+        self._pending[record.code_hash] = record
         return Code("-".join([_PREFIX, *groups]), LIFETIME.total_seconds())
 
     async def heard(self, mxid: str, text: str, now: datetime) -> str | None:
@@ -130,6 +140,7 @@ class MatrixSignIn:
         subject = await self._repository.redeem_code(self._hash("".join(found.groups()).translate(_FORGIVEN)), now=now)
         if subject is None:
             return _NO_CODE
+        self._forget(subject)
         self._attempts.refund(mxid)
         if len(self._claims) >= _MOST_CLAIMS:
             del self._claims[next(iter(self._claims))]
@@ -139,6 +150,22 @@ class MatrixSignIn:
             f"Now say yes on the page that showed you this code: {what} there is linked to you ({mxid}) then. "
             "If you did not ask for that code yourself, write !unlink to me."
         )
+
+    def check_text(self, text: str) -> None:
+        """Somebody wants to say that on a page, where all would read it.
+
+        Raises `SignInCodeError` for a code that can be used, whosever it is, and not for what only looks like one.
+        """
+        if not self._pending:
+            return
+        for found in _SOMEWHERE.finditer(text.upper()):
+            code = self._pending.get(self._hash("".join(found.groups()).translate(_FORGIVEN)))
+            if code is not None and code.expires_at > self._now():
+                where = f"to {self.bot}, or in the room of this chat," if self.bot else "in the room of this chat,"
+                raise SignInCodeError(
+                    "There is a code in it by which somebody signs in, so nobody was shown this. "
+                    f"Send the code {where} with your Matrix client, and only if you asked for it yourself."
+                )
 
     def claim(self, subject: str) -> str | None:
         """The Matrix ID that sent the code of an account or browser, as long as that has not said whether it was it."""
@@ -164,6 +191,7 @@ class MatrixSignIn:
     async def withdraw(self, subject: str) -> None:
         """Who asked for a code says that somebody else sent it, or wants it no more. Raises like the database."""
         await self._repository.forget_code_of(subject)
+        self._forget(subject)
         self._claims.pop(subject, None)
 
     async def unlink(self, subject: str) -> bool:
@@ -184,6 +212,12 @@ class MatrixSignIn:
         if not undone:
             return _NOTHING
         return f"{undone} {'link was' if undone == 1 else 'links were'} undone."
+
+    def _forget(self, subject: str) -> None:
+        """The code of an account or browser is void; so are those whose time is over."""
+        now = self._now()
+        left = (code for code in self._pending.values() if code.author != subject and code.expires_at > now)
+        self._pending = {code.code_hash: code for code in left}
 
     def _tell(self, subject: str) -> None:
         for changed in self.changed:

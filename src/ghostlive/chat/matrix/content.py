@@ -5,10 +5,12 @@ is found again in the room when nobody knows any more whether it was.
 """
 
 import html
+import json
 import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ghostlive.chat.matrix.media import PATH
 from ghostlive.db.matrix import OutgoingRecord
 
 ID: Final = "live.ghost.id"
@@ -18,23 +20,34 @@ PENDING: Final = "live.ghost.pending"
 PROFILE: Final = "com.beeper.per_message_profile"
 
 NO_EMOTES: Final[Mapping[str, str]] = {}
+NO_FILES: Final[Mapping[str, str]] = {}
 
 _CODE: Final = re.compile(r":([^\s:<>\"'&\x00-\x1f]{1,64})(?=:)")
 """Without the second colon, which may be the first of the next."""
 _LINK: Final = re.compile(r"https?://[^\s<>\"`{}|\\^]+", re.IGNORECASE)
 """As pages find them (`linkify.ts`): an address stays one whatever stands between its colons."""
 _EMOTE: Final = '<img data-mx-emoticon height="32" src="{src}" alt="{name}" title="{name}">'
+_OURS: Final = re.compile(rf'<img class="emote" src="{PATH}([A-Za-z0-9_-]{{22}})" alt="([^"]*)">')
+"""An emote as `sanitize` writes it."""
+_OUR_PICTURE: Final = re.compile(rf"{PATH}([A-Za-z0-9_-]{{22}})(?:\?.*)?")
 _TYPES: Final = {"text": "m.text", "notice": "m.notice", "emote": "m.emote"}
 
 
 def message_content(
-    message: OutgoingRecord, *, reply_event: str | None, by_bot: bool, emotes: Mapping[str, str] = NO_EMOTES
+    message: OutgoingRecord,
+    *,
+    reply_event: str | None,
+    by_bot: bool,
+    emotes: Mapping[str, str] = NO_EMOTES,
+    files: Mapping[str, str] = NO_FILES,
 ) -> dict[str, Any]:
     """What a message is in the room; `by_bot`: the bot says it for its author, so the author has to be in it.
 
-    `emotes` are `mxc:` addresses by the code that people write between colons.
+    `emotes` are `mxc:` addresses by the code that people write between colons, `files` those of `media_ids`.
     """
-    content = _body(message.kind, message.text, message.html, emotes)
+    markup = None if message.html is None else _for_clients(message.html, files)
+    content = _body(message.kind, message.text, markup, emotes)
+    _add_picture(content, message, files)
     content[ID] = message.id
     content["m.mentions"] = {}
     if reply_event is not None:
@@ -82,6 +95,13 @@ def reaction_content(*, number: int, event_id: str, key: str, mxc: str | None = 
     return content
 
 
+def media_ids(message: OutgoingRecord) -> set[str]:
+    """Which files of ours a message shows: it came by Matrix, waited for a moderator, and was taken away there."""
+    found = set() if message.html is None else {match[1] for match in _OURS.finditer(message.html)}
+    url = _OUR_PICTURE.fullmatch(str(_media(message).get("url")))
+    return found if url is None else {*found, url[1]}
+
+
 def has_codes(text: str) -> bool:
     """Whether there is something in a text that could stand for a picture."""
     return _CODE.search(text) is not None
@@ -100,6 +120,38 @@ def _body(kind: str, text: str, markup: str | None, emotes: Mapping[str, str]) -
         content["format"] = "org.matrix.custom.html"
         content["formatted_body"] = markup
     return content
+
+
+def _media(message: OutgoingRecord) -> Mapping[str, Any]:
+    """The picture of a message, as pages get it."""
+    if message.extra is None or message.kind not in ("image", "sticker"):
+        return {}
+    return json.loads(message.extra).get("media") or {}
+
+
+def _add_picture(content: dict[str, Any], message: OutgoingRecord, files: Mapping[str, str]) -> None:
+    """Make it a picture, as far as its file is known. A sticker too: an `m.sticker` could not say whose it is."""
+    media = _media(message)
+    url = _OUR_PICTURE.fullmatch(str(media.get("url")))
+    mxc = None if url is None else files.get(url[1])
+    if mxc is None:
+        return
+    names = {"mimetype": "type", "w": "width", "h": "height", "size": "size"}
+    info = {name: media[ours] for name, ours in names.items() if media.get(ours) is not None}
+    # A file name beside other words makes those a caption ("Media captions"): the author's name, where the bot speaks.
+    content |= {"msgtype": "m.image", "url": mxc, "info": info, "filename": media.get("alt") or content["body"]}
+
+
+def _for_clients(markup: str, files: Mapping[str, str]) -> str:
+    """Sanitized HTML as other clients know it: pictures and what is covered are written in another way for pages."""
+    if "<img" in markup:
+        markup = _OURS.sub(lambda found: _emote(files.get(found[1]), found[2]), markup)
+    return markup.replace('<span class="spoiler">', "<span data-mx-spoiler>")
+
+
+def _emote(mxc: str | None, words: str) -> str:
+    """`words` are escaped already."""
+    return words if mxc is None else _EMOTE.format(src=html.escape(mxc), name=words)
 
 
 def _with_emotes(text: str, emotes: Mapping[str, str]) -> str | None:

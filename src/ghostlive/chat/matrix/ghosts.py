@@ -11,7 +11,7 @@ somebody lifts the ban.
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -178,6 +178,29 @@ class Ghosts:
             await self._know(room, GhostRecord(ghost.author, membership, ghost.name))
             return
         await self._know(room, GhostRecord(ghost.author, "leave", ghost.name))
+
+    async def others_in(self, room_id: str, noted: Collection[str]) -> list[GhostRecord]:
+        """Ghosts that are in a room and not among those, as far as the homeserver tells the bot.
+
+        Raises a `MatrixError` when that is worth another try.
+        """
+        try:
+            members = await self._client.members(room_id, "join")
+        except ApiError as error:
+            if error.retry:
+                raise
+            return []
+        authors = [self.author(member.state_key or "") for member in members]
+        return [GhostRecord(author, "join", "") for author in authors if author is not None and author not in noted]
+
+    async def bot_leaves(self, room_id: str) -> None:
+        """Nothing is left to do in a room. Raises a `MatrixError` when that is worth another try."""
+        try:
+            await self._client.leave(room_id)
+        except ApiError as error:
+            if error.retry:
+                raise
+            _log.info("the bot was in a room no more", room=room_id, error=str(error))
 
     async def _still(self, room_id: str, author: str) -> str:
         """What a ghost is that may not leave: not in there any more, or banned."""

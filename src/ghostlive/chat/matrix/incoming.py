@@ -11,6 +11,7 @@ What a homeserver lets somebody do in a room (ban, kick, take away, pin), it has
 counts here as it counts there.
 """
 
+from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -52,6 +53,8 @@ from ghostlive.db.matrix import MatrixRepository
 _log = structlog.get_logger("matrix")
 
 _KEY: Final = 64
+_REMEMBERED: Final = 1000
+"""Edits that were let through a moment ago."""
 _NOT_FOR_ALL: Final = "A code by which somebody signs in"
 _MARKS: Final = ("!", "/")
 """Before commands. Most Matrix clients keep a slash for themselves."""
@@ -140,6 +143,8 @@ class Incoming:
         self._levels: dict[str, Mapping[str, Any]] = {}
         self._packs: dict[str, Packs] = {}
         """By stream."""
+        self._edits: OrderedDict[str, None] = OrderedDict()
+        """Edits that were let through and may come again: they are no duplicates then."""
         self._where: dict[str, Mapping[str, str]] = {}
         """Where each stream's chat is in Matrix, as pages are told."""
 
@@ -368,11 +373,35 @@ class Incoming:
         batch.later(event, rest)
 
     async def _edit(self, room: Room, event: RoomEvent, original: str, batch: Batch) -> None:
+        """An edit goes through what a message goes through, whatever it edits.
+
+        Of a message that never came to the page (it was refused, or waits), or is not kept any more, the page shows
+        nothing; other people in the room see the edit.
+        """
+        if await batch.find(event.event_id) is not None:
+            return
         found = await batch.find(original)
-        said = read_said(event, mapping(event.content, "m.new_content"), self._length)
-        if found is None or found.kind != "message" or said is None:
+        new = read_said(event, mapping(event.content, "m.new_content"), self._length)
+        old = read_said(event, event.content, self._length)  # for clients that know no edits, and in notifications
+        said = new or old
+        if said is None:
             return
         author, files = await self._author(room, event, batch)
+        if event.event_id not in self._edits:
+            words = "\n".join(dict.fromkeys(one.text.removeprefix("* ") for one in (new, old) if one is not None))
+            html = "\n".join(one.html for one in (new, old) if one is not None and one.html is not None)
+            try:
+                self._service.check_edit(room, author, words, kind=said.kind, html=html or None)
+            except BusyError:
+                raise
+            except RefusalError as error:
+                self._refused(room, event, error)
+                return
+            self._edits[event.event_id] = None
+            if len(self._edits) > _REMEMBERED:
+                self._edits.popitem(last=False)
+        if found is None or found.kind != "message" or new is None:
+            return
 
         async def work() -> None:
             try:
@@ -386,9 +415,9 @@ class Incoming:
                     files=[*files, *said.files],
                     event_id=event.event_id,
                 )
-            except (BusyError, NotFoundError):
+            except BusyError:
                 raise
-            except RefusalError as error:
+            except RefusalError as error:  # also when that message was deleted: it is not to come back like this
                 self._refused(room, event, error)
 
         batch.begin(event, work())

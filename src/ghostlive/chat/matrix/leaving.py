@@ -1,4 +1,4 @@
-"""Ghosts leave: all of them when the room of a stream was closed, and whoever was away for long.
+"""Ghosts leave: all of them when the room of a stream was closed or replaced, and whoever was away for long.
 
 One after the other, at a pace that a homeserver does not feel. Who is still in a room is in the database, so a restart
 loses nothing. Who comes back joins with their next message, as everybody does (`ghosts`); who is banned stays banned.
@@ -68,9 +68,14 @@ class Leaving:
     async def _empty(self, room: RoomRecord) -> None:
         while some := await self._repository.present(room.id, limit=_SOME):
             await self._let_leave(room, some)
+        assert room.room_id is not None
+        # Who was joining while the room was replaced was noted for the new one.
+        noted = {ghost.author for ghost in await self._repository.ghosts(room.id)}
+        await self._let_leave(room, await self._ghosts.others_in(room.room_id, noted))
+        await self._ghosts.bot_leaves(room.room_id)
         self._ghosts.forget(room.id)
         await self._repository.forget_room(room.id)
-        _log.info("everybody has left a closed room", room=room.room_id)
+        _log.info("everybody has left a room that is not used any more", room=room.room_id)
 
     async def _let_leave(self, room: RoomRecord, some: list[GhostRecord]) -> None:
         assert room.room_id is not None

@@ -27,6 +27,7 @@ from ghostlive.chat.matrix.content import (
     edit_content,
     has_codes,
     mark,
+    media_ids,
     message_content,
     reaction_content,
 )
@@ -391,7 +392,7 @@ class Outbox:
         if message.reply_to is not None:
             known = self._recent.get(message.reply_to)
             reply = self._replies.get(message.reply_to) if known is None else known[0]
-        emotes = await self._emotes_in(message.text)
+        emotes, files = await self._emotes_in(message.text), await self._files_of(message)
         voice = await self._ghosts.voice(room.number, room.room_id, message.author, message.name, hurried=self._behind)
         for _ in range(2):
             if voice is None:
@@ -401,7 +402,7 @@ class Outbox:
                 event_id = await self._client.send(
                     room.room_id,
                     MESSAGE,
-                    message_content(message, reply_event=reply, by_bot=user is None, emotes=emotes),
+                    message_content(message, reply_event=reply, by_bot=user is None, emotes=emotes, files=files),
                     txn=f"m{message.id}",
                     user=user,
                     ts=milliseconds(message),
@@ -430,6 +431,11 @@ class Outbox:
     async def _emotes_in(self, text: str) -> Mapping[str, str]:
         """What could stand in a text; the homeserver is not asked for it when there is nothing."""
         return await self._emotes() if has_codes(text) else NO_EMOTES
+
+    async def _files_of(self, message: OutgoingRecord) -> Mapping[str, str]:
+        """The `mxc:` addresses of the files that a message shows."""
+        records = [await self._chat.media(media_id) for media_id in media_ids(message)]
+        return {record.id: record.mxc for record in records if record is not None}
 
     # -- what is no message
 

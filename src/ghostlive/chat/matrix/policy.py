@@ -2,21 +2,22 @@
 lists"). A homeserver enforces none of it; we keep those users and servers out of our chats.
 
 Rules are state events: of users and of servers, under the names of the specification and two older ones, with a
-pattern, a recommendation and a reason. Those that recommend a ban count. They are stored as they were last seen, so
-that they hold while the homeserver is away.
+pattern, a recommendation and a reason. Those that recommend a ban count, as many as there may be (`rulebook`). They are
+stored as they were last seen, so that they hold while the homeserver is away.
+
+Whoever keeps a list may fill it as they like, so long ones are read in pieces: others have their turn in between.
 """
 
+import asyncio
 import re
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, NamedTuple, Protocol
 
 import structlog
 
 from ghostlive.chat.errors import ListedError
-from ghostlive.chat.glob import has_wildcards, matches
+from ghostlive.chat.matrix.rulebook import MOST_PATTERNS, MOST_RULES, MOST_WILDCARDS, RuleBook
 from ghostlive.db.bans import BanRepository, PolicyRecord, RuleRecord
 
 _log = structlog.get_logger("matrix")
@@ -37,8 +38,11 @@ _ALIAS: Final = re.compile(r"#[^\s:]+:[A-Za-z0-9.:\[\]-]+")
 _ROOM_ID: Final = re.compile(r"![^\s]+")
 _LONGEST_REASON: Final = 300
 ON_LIST: Final = "You are on a list of banned people that counts in this chat."
-_REMEMBERED: Final = 20_000
-"""Answers that a list remembers."""
+MOST_IN_ALL: Final = 50_000
+"""Rules of all lists of a server together, whoever chose them: they are all in memory, about 40 MB."""
+_AT_ONCE: Final = 100
+"""Rules that are read, or stored, before others have their turn."""
+_UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 class PolicyRooms(Protocol):
@@ -84,50 +88,7 @@ def parse_rule(room_id: str, event: Mapping[str, Any]) -> RuleRecord | None:
 
 def _storable(text: str) -> bool:
     """Whether a database takes it: halves of characters (surrogates) and NUL are taken by none."""
-    return "\0" not in text and not any("\ud800" <= char <= "\udfff" for char in text)
-
-
-@dataclass(slots=True)
-class _List:
-    """The rules of one room."""
-
-    rules: dict[tuple[str, str], RuleRecord] = field(default_factory=dict)
-    """By kind and state key."""
-    exact: dict[str, Rule] = field(default_factory=dict)
-    """Of users, and of servers behind a colon."""
-    patterns: list[tuple[bool, Rule]] = field(default_factory=list)
-    """Whether it is of a server, and the rule."""
-    answers: "OrderedDict[str, Rule | None]" = field(default_factory=OrderedDict)
-    stale: bool = True
-
-    def find(self, mxid: str) -> Rule | None:
-        """The rule that keeps `mxid` out."""
-        if self.stale:
-            self._index()
-        if mxid in self.answers:
-            return self.answers[mxid]
-        server = mxid.partition(":")[2]
-        found = self.exact.get(mxid) or self.exact.get(f":{server}")
-        if found is None:
-            found = next(
-                (rule for of_server, rule in self.patterns if matches(rule.entity, server if of_server else mxid)), None
-            )
-        if len(self.answers) >= _REMEMBERED:
-            self.answers.popitem(last=False)
-        self.answers[mxid] = found
-        return found
-
-    def _index(self) -> None:
-        self.exact.clear()
-        self.patterns.clear()
-        self.answers.clear()
-        for record in self.rules.values():
-            of_server, rule = record.kind.startswith("server"), Rule(record.entity, record.reason)
-            if has_wildcards(record.entity):
-                self.patterns.append((of_server, rule))
-            else:
-                self.exact[f":{record.entity}" if of_server else record.entity] = rule
-        self.stale = False
+    return _UNSTORABLE.search(text) is None
 
 
 class Policies:
@@ -137,13 +98,16 @@ class Policies:
         """`now` is the time that is stored."""
         self._stored = stored
         self._now = now
-        self._lists: dict[str, _List] = {}
+        self._lists: dict[str, RuleBook] = {}
         """By room id."""
         self._subscribed: list[PolicyRecord] = []
         self._failed: dict[str, str] = {}
         """Why a list could not be read, by its room as it was written."""
-        self._of: dict[str | None, list[_List]] = {}
+        self._of: dict[str | None, list[RuleBook]] = {}
         """By stream; None are those that count everywhere."""
+        self._reading: dict[str, list[Mapping[str, Any]]] = {}
+        """What came of lists that are just being read."""
+        self._one_reader = asyncio.Lock()
         self.rooms: PolicyRooms | None = None
         """Set by the bridge to Matrix; without it, what is stored counts."""
         self.changed: Callable[[], None] = lambda: None
@@ -154,7 +118,7 @@ class Policies:
         self._subscribed = await self._stored.policies()
         self._lists = {}
         for rule in await self._stored.rules():
-            self._lists.setdefault(rule.room_id, _List()).rules[rule.kind, rule.state_key] = rule
+            self._book(rule.room_id).put(rule)
         self._arrange()
 
     def find(self, stream: str, mxid: str) -> Rule | None:
@@ -164,7 +128,7 @@ class Policies:
         for lists in (self._of.get(stream, ()), self._of.get(None, ())):
             for one in lists:
                 if (rule := one.find(mxid)) is not None:
-                    return rule
+                    return Rule(rule.entity, rule.reason)
         return None
 
     def any_for(self, stream: str) -> bool:
@@ -179,21 +143,27 @@ class Policies:
     def subscribed(self, stream: str | None) -> list[tuple[PolicyRecord, int]]:
         """The lists that count in a stream (None: everywhere), and how many rules each has now."""
         return [
-            (record, len(one.rules) if (one := self._lists.get(record.room_id)) is not None else 0)
+            (record, len(one) if (one := self._lists.get(record.room_id)) is not None else 0)
             for record in self._subscribed
             if record.stream == stream
         ]
 
     def trouble(self, record: PolicyRecord) -> str:
-        """Why a list does not count, or not as it is now; empty when it does."""
+        """Why a list does not count, or not as it is now, or not all of it; empty when it does."""
         if (error := self._failed.get(record.room)) is not None:
             return error
+        one = self._lists.get(record.room_id)
+        if one is not None and one.left_out:
+            return _too_much(one)
         return "" if record.room_id else "The room of this list was not read yet."
 
     async def subscribe(self, stream: str | None, stream_id: int | None, rooms: Sequence[str]) -> None:
         """These lists count in a stream (None: everywhere), and no others. Raises like the database."""
         await self._stored.set_policies(stream_id, rooms, at=self._now())
-        await self.load()
+        self._subscribed = await self._stored.policies()
+        used = {record.room_id for record in self._subscribed}
+        self._lists = {room_id: one for room_id, one in self._lists.items() if room_id in used}
+        self._arrange()
         if self.rooms is None:  # what is stored of them counts
             self.changed()
         await self.refresh([record.room for record in self._subscribed if record.stream == stream])
@@ -213,8 +183,8 @@ class Policies:
                 continue
             self._failed.pop(room, None)
             await self._stored.set_policy_room(room, room_id)
-            rules = [rule for event in events if (rule := parse_rule(room_id, event)) is not None and rule.entity]
-            await self._replace(room_id, rules)
+            async with self._one_reader:
+                await self._read(room_id, events)
         self._subscribed = await self._stored.policies()
         self._arrange()
         self.changed()
@@ -228,29 +198,67 @@ class Policies:
         """A state event came in a room; whether it was a rule of a list that counts. Raises like the database."""
         if not self.follows(room_id) or (rule := parse_rule(room_id, event)) is None:
             return False
-        one = self._lists.setdefault(room_id, _List())
-        key = (rule.kind, rule.state_key)
-        if rule.entity:
-            one.rules[key] = rule
+        if room_id in self._reading:
+            self._reading[room_id].append(event)
+        one = self._book(room_id)
+        if rule.entity and one.put(rule):
             await self._stored.set_rules([rule])
         else:
-            one.rules.pop(key, None)
+            one.remove((rule.kind, rule.state_key))
             await self._stored.set_rules([], [rule])
-        one.stale = True
+            if rule.entity and one.left_out == 1:
+                _log.warning("a policy list has more rules than count", room=room_id, rules=len(one))
         self._arrange()
         self.changed()
         return True
 
-    async def _replace(self, room_id: str, rules: Sequence[RuleRecord]) -> None:
-        one = self._lists.setdefault(room_id, _List())
-        new = {(rule.kind, rule.state_key): rule for rule in rules}
-        gone = [rule for key, rule in one.rules.items() if key not in new]
-        changed = [rule for key, rule in new.items() if one.rules.get(key) != rule]
-        await self._stored.set_rules(changed, gone)
-        one.rules, one.stale = new, True
+    async def _read(self, room_id: str, events: Iterable[Mapping[str, Any]]) -> None:
+        """A list is like this now."""
+        self._reading[room_id] = []
+        try:
+            before = self._lists.get(room_id, RuleBook())
+            new = RuleBook(self._room_for(room_id))
+            for number, event in enumerate(events):
+                if number % _AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                if (rule := parse_rule(room_id, event)) is not None and rule.entity:
+                    new.put(rule)
+            gone = [rule for key, rule in before.rules.items() if key not in new.rules]
+            changed = [rule for key, rule in new.rules.items() if before.rules.get(key) != rule]
+            for at in range(0, len(gone), _AT_ONCE):
+                await self._stored.set_rules([], gone[at : at + _AT_ONCE])
+            for at in range(0, len(changed), _AT_ONCE):
+                await self._stored.set_rules(changed[at : at + _AT_ONCE])
+            # Not before: what could not be stored is found to be different the next time, too.
+            self._lists[room_id] = new
+            self._arrange()
+            if new.left_out:
+                _log.warning("a policy list has more rules than count", room=room_id, rules=len(new))
+        finally:
+            late = self._reading.pop(room_id)
+        for event in late:
+            await self.receive(room_id, event)
+
+    def _book(self, room_id: str) -> RuleBook:
+        """The rules of a list; one that is new gets what the others have left."""
+        if (one := self._lists.get(room_id)) is None:
+            one = self._lists[room_id] = RuleBook()
+        one.most = self._room_for(room_id)
+        return one
+
+    def _room_for(self, room_id: str) -> int:
+        others = sum(len(one) for other, one in self._lists.items() if other != room_id)
+        return max(0, min(MOST_RULES, MOST_IN_ALL - others))
 
     def _arrange(self) -> None:
         self._of = {}
         for record in self._subscribed:
-            if (one := self._lists.get(record.room_id)) is not None and one.rules:
+            if (one := self._lists.get(record.room_id)) is not None and len(one):
                 self._of.setdefault(record.stream, []).append(one)
+
+
+def _too_much(one: RuleBook) -> str:
+    reason = f"a list may have {MOST_RULES:,} rules, of which {MOST_PATTERNS:,} have wildcards, {MOST_WILDCARDS} each"
+    if one.most < MOST_RULES and len(one) >= one.most:
+        reason = f"all lists of this server together may have {MOST_IN_ALL:,} rules"
+    return f"Only {len(one):,} rules of this list count: {reason}."

@@ -40,7 +40,7 @@ _AVATAR: Final = "avatar"
 _UNSURE: Final = "?"
 """In place of a state event's note: it is on its way, or was when this server ended."""
 CLOSED: Final = "closed"
-"""A room that was closed, and from which ghosts are still leaving (`leaving`)."""
+"""A room that was closed or replaced, and from which ghosts are still leaving (`leaving`)."""
 
 
 class RoomStore(Protocol):
@@ -59,8 +59,10 @@ class RoomStore(Protocol):
     ) -> None:
         """Note what is not None."""
 
-    async def replace_room(self, room: int, room_id: str | None, *, version: str = "") -> None:
-        """Another room takes its place."""
+    async def replace_room(
+        self, room: int, room_id: str | None, *, version: str = "", left: Mapping[str, Any] | None = None
+    ) -> None:
+        """Another room takes its place; with `left`, the one before stays noted in that state, with its ghosts."""
 
     async def forget_room(self, room: int) -> None:
         """It was closed."""
@@ -251,7 +253,8 @@ class Rooms:
 
     async def _replaced(self, record: RoomRecord, room: str | None) -> RoomRecord:
         version = "" if room is None else await self._version_of(room)
-        await self._store.replace_room(record.id, room, version=version)
+        left = {CLOSED: True} if room is not None else None
+        await self._store.replace_room(record.id, room, version=version, left=left)
         return replace(record, room_id=room, version=version, state={})
 
     async def _version_of(self, room: str) -> str:

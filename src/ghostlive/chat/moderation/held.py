@@ -5,12 +5,15 @@ other: after a crash it was either said and decided, or it waits. Several are sa
 """
 
 import asyncio
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+import re
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
 from ghostlive.chat.errors import BusyError, NotFoundError
+from ghostlive.chat.matrix.media import PATH
+from ghostlive.chat.message import More
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.moderation.audit import line
 from ghostlive.chat.moderation.errors import HeldFullError, NotApprovedError
@@ -18,7 +21,7 @@ from ghostlive.chat.moderation.state import Held
 from ghostlive.chat.moderation.verdict import told
 from ghostlive.chat.room import Post, Receipt, Room
 from ghostlive.chat.writer import NumberTakenError, find_quotes, row, tell_post
-from ghostlive.db.chat import ChatTransaction
+from ghostlive.db.chat import ChatRepository, ChatTransaction
 from ghostlive.db.moderation import HeldRecord, ModerationTransaction, NewHeld
 
 if TYPE_CHECKING:
@@ -32,6 +35,7 @@ MOST: Final = 1000
 """How many wait in one room at most."""
 DENIED: Final = "A moderator did not let your message through."
 WAITS: Final = "Your message waits for a moderator."
+_EMOTE: Final = re.compile(rf'<img class="emote" src="{PATH}([^"?]+)" alt="([^"]*)">')
 
 
 class _Waiting:
@@ -71,17 +75,19 @@ class HeldQueue:
         waiting = self._waiting[room.stream_id, *key] = _Waiting(reason, post.receipts)
         new = NewHeld(room.stream_id, *key, post=post.to_json(), reason=reason, at=post.at)
 
-        async def store(transaction: ChatTransaction, _seq: int) -> HeldRecord:
-            return await ModerationTransaction(transaction).hold(new)
+        async def store(transaction: ChatTransaction, _seq: int) -> tuple[HeldRecord, Collection[str]]:
+            known = await transaction.known_media([one.id for one in post.media])
+            return await ModerationTransaction(transaction).hold(new), known
 
-        def apply(record: HeldRecord, _seq: int) -> None:
+        def apply(result: tuple[HeldRecord, Collection[str]], _seq: int) -> None:
+            record, known = result
             if record.decided_at is not None:  # sent again after it was decided
                 state.held_keys.pop(key, None)
                 self._forget(room, key)
                 for receipt in waiting.receipts:
                     _tell_decided(receipt, post.txn, record.message_id)
                 return
-            held = Held(record.id, post.author, post.txn, post.text, post.at, reason, record.post)
+            held = _waits(record, post, known)
             state.add_held(held)
             for receipt in waiting.receipts:
                 receipt.held(post.txn, told(reason))
@@ -92,7 +98,7 @@ class HeldQueue:
         future = asyncio.ensure_future(self._service.change(store, apply))
         future.add_done_callback(lambda done: self._stored(room, key, done))
 
-    def _stored(self, room: Room, key: tuple[str, str], done: "asyncio.Future[HeldRecord]") -> None:
+    def _stored(self, room: Room, key: tuple[str, str], done: "asyncio.Future[Any]") -> None:
         error = None if done.cancelled() else done.exception()
         if error is None and not done.cancelled():
             return
@@ -182,16 +188,17 @@ class HeldQueue:
             for listener in room.listeners:
                 listener.held([], [held.id for held in gone])
 
-    def load(self, room: Room, records: Sequence[HeldRecord]) -> None:
-        """What waits in a room that nobody has seen yet."""
+    async def load(self, room: Room, records: Sequence[HeldRecord], chat: ChatRepository) -> None:
+        """What waits in a room that nobody has seen yet. Raises like the database."""
+        posts: list[tuple[HeldRecord, Post]] = []
         for record in records:
             try:
-                post = Post.from_json(room, record.post)
+                posts.append((record, Post.from_json(room, record.post)))
             except (ValueError, KeyError, TypeError) as error:  # of another version
                 _log.warning("a message that waits cannot be read", stream=room.stream, id=record.id, error=str(error))
-                continue
-            held = Held(record.id, post.author, record.txn, post.text, post.at, record.reason, record.post)
-            room.moderation.add_held(held)
+        known = await chat.known_media({one.id for _, post in posts for one in post.media})
+        for record, post in posts:
+            room.moderation.add_held(_waits(record, post, known))
 
     def forget(self, room: Room) -> None:
         """The room is no more."""
@@ -200,6 +207,26 @@ class HeldQueue:
 
     def _forget(self, room: Room, key: tuple[str, str]) -> _Waiting | None:
         return self._waiting.pop((room.stream_id, *key), None)
+
+
+def _waits(record: HeldRecord, post: Post, known: Collection[str]) -> Held:
+    """A message that waits, as moderators see it; `known` are files that pages get already.
+
+    The proxy gives out nothing that was not let through once, not even to moderators: pages ask it without saying who
+    they are. So of any other picture there are the words that describe it.
+    """
+    more = post.more
+    if more is not None:
+        html = None
+        if more.html is not None:
+            html = _EMOTE.sub(lambda found: found[0] if found[1] in known else found[2], more.html)
+        shown = more.media is not None and _media_id(more.media["url"]) in known
+        more = More(more.kind, html, more.media if shown else None)
+    return Held(record.id, post.author, record.txn, post.text, post.at, record.reason, record.post, more)
+
+
+def _media_id(url: str) -> str:
+    return url.removeprefix(PATH).partition("?")[0]
 
 
 async def _say(service: "ChatService", transaction: ChatTransaction, post: Post) -> None:

@@ -81,7 +81,7 @@ class Moderation:
         state.watched.update(stored.watched)
         state.approved.update(stored.approved)
         state.warnings.update(stored.warnings)
-        self._held.load(room, stored.held)
+        await self._held.load(room, stored.held, self._chat)
         if stored.pinned is not None:
             found = (await self._chat.messages(room.stream_id, [stored.pinned])).get(stored.pinned)
             state.pinned_message = None if found is None else from_record(found)

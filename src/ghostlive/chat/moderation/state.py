@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ghostlive.chat.limits import Rate
-from ghostlive.chat.message import Message
+from ghostlive.chat.message import Message, More
 from ghostlive.chat.moderation.rules import Rules
 from ghostlive.chat.moderation.words import WordFilter
 from ghostlive.chat.people import Author, Role
@@ -29,6 +29,8 @@ class Held:
     """Why it waits, as moderators read it."""
     post: str = field(repr=False)
     """All of it, as `Post.to_json` made it."""
+    more: More | None = None
+    """What it has that is not plain text, as moderators may see it: no picture that pages do not get anyway."""
 
     def json(self) -> dict[str, Any]:
         """As moderators' pages get it."""
@@ -39,6 +41,7 @@ class Held:
             "author": self.author.members(),
             "text": self.text,
             "reason": " · ".join(self.reason.split("\n")),
+            **({} if self.more is None else self.more.members()),
         }
 
 

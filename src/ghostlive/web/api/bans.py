@@ -70,8 +70,8 @@ class PolicyInfo(BaseModel):
     """A policy list that counts."""
 
     room: str = Field(description="The alias or id of its room")
-    rules: int = Field(description="How many rules it has")
-    error: str = Field(description="Why it does not count yet; empty when it does")
+    rules: int = Field(description="How many of its rules count")
+    error: str = Field(description="Why it does not count yet, or not all of it; empty when it does")
 
 
 class PolicyLists(BaseModel):

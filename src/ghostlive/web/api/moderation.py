@@ -63,7 +63,9 @@ class RulesChange(BaseModel):
 class HeldList(BaseModel):
     """Messages that wait for a moderator."""
 
-    held: list[dict[str, Any]] = Field(description="`id`, `at`, `author`, `text` and `reason` of each, oldest first")
+    held: list[dict[str, Any]] = Field(
+        description="`id`, `at`, `author`, `text`, `reason` of each, oldest first; `kind`, `html`, `media` as said"
+    )
 
 
 class Decision(BaseModel):
@@ -100,6 +102,7 @@ class AuditEntry(BaseModel):
     target: TargetInfo | None
     seconds: float | None
     reason: str
+    everywhere: bool = Field(description="Whether it holds in all chats of this server, and not only in this one")
     detail: dict[str, Any]
 
 
@@ -263,5 +266,6 @@ def _entry(record: AuditRecord) -> AuditEntry:
         target=target,
         seconds=record.seconds,
         reason=record.reason,
+        everywhere=record.detail.get("site") is True,
         detail=dict(record.detail),
     )

@@ -6,7 +6,7 @@ import httpx
 import pytest
 from tests.support.fake_homeserver import FakeHomeserver
 
-from ghostlive.chat.matrix.client import MatrixClient
+from ghostlive.chat.matrix.client import MatrixClient, _members
 from ghostlive.chat.matrix.errors import (
     ApiError,
     BrokenError,
@@ -145,6 +145,42 @@ async def test_state_is_none_where_there_is_none(client: MatrixClient) -> None:
     assert create is not None
     assert create.sender == client.bot
     assert {event.type for event in await client.whole_state(room)} >= {"m.room.create", "m.room.member"}
+
+
+async def test_the_state_of_a_large_room_is_read_in_pieces_and_not_without_end(
+    homeserver: FakeHomeserver, client: MatrixClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room = await client.create_room(PUBLIC)
+    for number in range(300):
+        await client.set_state(room, "m.policy.rule.user", {"entity": f"@a{number}:x", "reason": "ä"}, str(number))
+    found = await client.whole_state(room)
+    assert [event.content["entity"] for event in found if event.type == "m.policy.rule.user"] == [
+        f"@a{number}:x" for number in range(300)
+    ]
+    monkeypatch.setattr("ghostlive.chat.matrix.client._MOST_STATE", 10_000)
+    with pytest.raises(TooLargeError):
+        await client.whole_state(room)
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"[]", []),
+        (b' [ {"a": [1, "]"]} ,\n{} ] ', [{"a": [1, "]"]}, {}]),
+        (b"{}", None),
+        (b"", None),
+        (b"[1", None),
+        (b"[1 2]", None),
+        (b"[\xff]", None),
+        (b"[" * 100_000, None),
+    ],
+)
+def test_a_list_is_read_member_by_member(data: bytes, expected: list[object] | None) -> None:
+    if expected is None:
+        with pytest.raises(ApiError):
+            list(_members(data))
+    else:
+        assert list(_members(data)) == expected
 
 
 async def test_files_come_in_pieces(homeserver: FakeHomeserver, client: MatrixClient) -> None:
