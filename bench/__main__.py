@@ -13,6 +13,7 @@ NAMES = (
     "chat_post",
     "chat_outbox",
     "chat_incoming",
+    "chat_page",
     "transcode",
     "rendition_start",
     "fanout_kernel",
