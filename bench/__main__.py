@@ -14,6 +14,7 @@ NAMES = (
     "chat_outbox",
     "chat_incoming",
     "policy_lists",
+    "chat_page",
     "transcode",
     "rendition_start",
     "fanout_kernel",

@@ -707,6 +707,7 @@ describe("a long list", () => {
     await open({ messages: Array.from({ length: 100 }, (_, index) => message(index + 1, BO)) });
     const formatted = vi.spyOn(Intl.DateTimeFormat.prototype, "formatToParts");
     for (let id = 101; id <= 130; id += 1) await tell("message", { seq: id, message: message(id, BO) });
+    await vi.waitFor(() => expect(row(130)).not.toBeNull(), PATIENT);
     expect(formatted).toHaveBeenCalledTimes(30);
     formatted.mockRestore();
   });

@@ -10,7 +10,7 @@ import { addMarks, rows } from "../src/chat/rows";
 import { rulesText } from "../src/chat/rules/text";
 import { search, sha256, zeroBits } from "../src/chat/sha256";
 import { wordAt } from "../src/chat/text";
-import { Heights, spanAround, spanAtEnd, spanOver, TAIL } from "../src/chat/window";
+import { Heights, rowsIn, SURPLUS, spanAround, spanAtEnd, spanOver, TAIL, Tail } from "../src/chat/window";
 import type { Http } from "../src/lib/http";
 import { ADA, BO, message } from "./chat-support";
 
@@ -77,6 +77,73 @@ describe("the window of a long list", () => {
     for (const key of keys) heights.set(key, 40);
     heights.forget([1, 2]);
     expect(heights.get(3)).toBe(40);
+  });
+});
+
+describe("the end of a list that grows", () => {
+  const list = (from: number, to: number) =>
+    Array.from({ length: to - from + 1 }, (_, index) => from + index);
+  let tail: Tail;
+  let heights: Heights;
+
+  beforeEach(() => {
+    tail = new Tail();
+    heights = new Heights();
+  });
+
+  /** Where a row stands in the list when each is as high as its key says. */
+  function top(keys: readonly number[], key: number): number {
+    const { from, room } = tail.look(keys, heights, TAIL);
+    return keys.slice(from, keys.indexOf(key)).reduce((sum, above) => sum + 20 + (above % 7), room);
+  }
+
+  /** The heights of the rows that go are looked at before. */
+  function draw(keys: readonly number[]): void {
+    const end = keys.length - TAIL;
+    for (const key of keys.slice(end - tail.going(keys, TAIL), end)) heights.set(key, 20 + (key % 7));
+  }
+
+  test("no row moves while messages come, also when the first rows go", () => {
+    const before = top(list(1, 300), 299);
+    const begins = new Set<number>();
+    for (let last = 301; last < 300 + TAIL; last += 1) {
+      const keys = list(1, last);
+      draw(keys);
+      const { from, to } = tail.look(keys, heights, TAIL);
+      expect(to).toBe(last);
+      expect(to - from).toBeGreaterThanOrEqual(TAIL);
+      expect(to - from).toBeLessThanOrEqual(TAIL + SURPLUS);
+      expect(top(keys, 299)).toBe(before);
+      begins.add(from);
+    }
+    expect(begins.size).toBeGreaterThan(2);
+  });
+
+  test("messages that are not kept any more leave their room, up to a limit", () => {
+    const before = top(list(1, 300), 299);
+    expect(top(list(11, 310), 299)).toBe(before);
+    let moved = 0;
+    for (let last = 311; last <= 2_000; last += 1) {
+      const keys = list(last - 299, last);
+      draw(keys);
+      const { from, room } = tail.look(keys, heights, TAIL);
+      moved = Math.max(moved, Math.abs(room - heights.sum(keys, 0, from)));
+    }
+    expect(moved).toBeGreaterThan(0);
+    expect(moved).toBeLessThan(5_000);
+  });
+
+  test("when many are taken away, others come in their place", () => {
+    tail.look(list(1, 300), heights, TAIL);
+    expect(tail.look(list(1, 270), heights, TAIL)).toMatchObject({ from: 270 - TAIL, to: 270 });
+    expect(tail.look(list(1, 3), heights, TAIL)).toEqual({ from: 0, to: 3, room: 0 });
+    expect(tail.look([], heights, TAIL)).toEqual({ from: 0, to: 0, room: 0 });
+    expect(tail.look(list(500, 800), heights, TAIL)).toMatchObject({ to: 301 });
+  });
+
+  test("a high window has more rows", () => {
+    expect(rowsIn(0)).toBe(TAIL);
+    expect(rowsIn(2_000)).toBeGreaterThan(2_000 / 29);
   });
 });
 

@@ -25,9 +25,15 @@ export function mark(
   return found;
 }
 
-/** Somebody's name with an @, not followed by more of a name. */
+let called = { name: "", pattern: /(?!)/u };
+
+/** Somebody's name with an @, not followed by more of a name. For `search` and `matchAll`, which forget where it matched. */
 export function calling(name: string): RegExp {
-  return new RegExp(`@${name.replace(/[.*+?^${}()|[\]\\]/gu, "\\$&")}(?![\\p{L}\\p{N}_])`, "giu");
+  if (called.name !== name) {
+    const written = name.replace(/[.*+?^${}()|[\]\\]/gu, "\\$&");
+    called = { name, pattern: new RegExp(`@${written}(?![\\p{L}\\p{N}_])`, "giu") };
+  }
+  return called.pattern;
 }
 
 function split(

@@ -1,3 +1,4 @@
+import { untrack } from "svelte";
 import type { PictureClock } from "../lib/player/clock";
 import { AlignedView } from "./aligned.svelte";
 import { ChatConnection, type ConnectionOptions, type ConnectionStatus } from "./connection";
@@ -228,11 +229,13 @@ export class ChatStore {
   concernsMe(message: ChatMessage): boolean {
     const { you } = this;
     if (!you || this.isOwn(message)) return false;
-    if (message.reply) {
-      const answered = this.messages.find((candidate) => candidate.id === message.reply?.id);
-      if (answered ? this.isOwn(answered) : message.reply.name === you.name) return true;
+    const { reply } = message;
+    if (reply) {
+      // Who said it does not change: the answer is not looked at again with each message that comes.
+      const answered = untrack(() => this.messages).findLast((candidate) => candidate.id === reply.id);
+      if (answered ? this.isOwn(answered) : reply.name === you.name) return true;
     }
-    return calling(you.name).test(message.text);
+    return message.text.includes("@") && message.text.search(calling(you.name)) >= 0;
   }
 
   join(name: string): void {

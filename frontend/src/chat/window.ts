@@ -6,14 +6,18 @@ export interface Span {
   to: number;
 }
 
-/** So many rows are drawn at the end of the list, where nearly everybody is. */
-export const TAIL = 60;
+/** So many rows at least are drawn at the end of the list, where nearly everybody is. */
+export const TAIL = 50;
+/** So many more come before the first of them go. */
+export const SURPLUS = 10;
 /** Rows that are drawn above and below what is to be seen. */
 const OVERSCAN = 15;
 /** The span moves in steps, so that scrolling changes it seldom. */
 const STEP = 10;
 /** Of a row that was never drawn, in pixels. */
 const GUESS = 28;
+/** The room above the end is too high by this much at most, in pixels. */
+const MOST_DRIFT = 3_000;
 
 /** The heights of rows, as far as they were ever drawn; the average of them for the others. */
 export class Heights {
@@ -65,6 +69,51 @@ export function spanAround(count: number, index: number): Span {
   return { from: Math.max(index - TAIL / 2, 0), to: Math.min(index + TAIL / 2, count) };
 }
 
-export function spanAtEnd(count: number): Span {
-  return { from: Math.max(count - TAIL, 0), to: count };
+export function spanAtEnd(count: number, least = TAIL): Span {
+  return { from: Math.max(count - least, 0), to: count };
+}
+
+/** Rows that fill so many pixels, and some more. */
+export function rowsIn(height: number): number {
+  return Math.max(TAIL, Math.ceil(height / GUESS) + OVERSCAN);
+}
+
+/**
+ * The rows at the end of a list that grows, and the room above them.
+ *
+ * What is drawn stays where it is in the list, so that a new message costs no more than itself: rows go seldom, many
+ * at once, and leave as much room as they took. Messages that are not kept any more leave theirs too, up to a limit.
+ */
+export class Tail {
+  #first: number | null = null;
+  #room = 0;
+
+  /** Begins anew: the end was left meanwhile. */
+  restart(): void {
+    this.#first = null;
+  }
+
+  /** How many rows go with the next look: their heights are to be known by then. */
+  going(keys: readonly number[], least: number): number {
+    const known = this.#first === null ? -1 : keys.lastIndexOf(this.#first);
+    const drawn = keys.length - known;
+    return known < 0 || drawn <= least + SURPLUS ? 0 : drawn - least;
+  }
+
+  /** The rows that are drawn, `least` of them or more, and the pixels above. */
+  look(keys: readonly number[], heights: Heights, least: number): Span & { room: number } {
+    const { from: last, to } = spanAtEnd(keys.length, least);
+    const known = this.#first === null ? -1 : keys.lastIndexOf(this.#first);
+    if (known < 0 || known > last) {
+      this.#room = heights.sum(keys, 0, last);
+    } else if (this.going(keys, least) === 0) {
+      return { from: known, to, room: this.#room };
+    } else {
+      this.#room += heights.sum(keys, known, last);
+      const exact = heights.sum(keys, 0, last);
+      if (Math.abs(this.#room - exact) > MOST_DRIFT) this.#room = exact;
+    }
+    this.#first = keys[last] ?? null;
+    return { from: last, to, room: this.#room };
+  }
 }

@@ -44,7 +44,7 @@ export function banText(ban: Ban, now: Date, locale?: string): string {
 }
 
 /** The time of day at which something was said; with the day when that was not today. */
-export function saidAt(at: string, now: Date, locale?: string): { short: string; long: string } {
+export function saidAt(at: string, now: Date, locale?: string): { short: string; readonly long: string } {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return { short: "", long: "" };
   const sameDay = date.toDateString() === now.toDateString();
@@ -54,8 +54,13 @@ export function saidAt(at: string, now: Date, locale?: string): { short: string;
     .filter((part, index, parts) => part.type !== "dayPeriod" && parts[index + 1]?.type !== "dayPeriod")
     .map((part) => part.value)
     .join("");
-  const long = format("long", locale).format(date);
-  return { short, long };
+  return {
+    short,
+    // Seldom looked at, and as costly as the other.
+    get long() {
+      return format("long", locale).format(date);
+    },
+  };
 }
 
 const TIME: Intl.DateTimeFormatOptions = { hour: "numeric", minute: "2-digit" };
