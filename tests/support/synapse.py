@@ -73,6 +73,8 @@ class Synapse:
     as_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     database_url: str = field(default="", repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What its process has in its environment beside what ours has."""
 
     def __post_init__(self) -> None:
         self.identity: Identity = load(self.data, self.name)
@@ -142,7 +144,7 @@ class Synapse:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+                env={**os.environ, "PYTHONWARNINGS": "ignore", **self.environ},
             )
         while time.monotonic() - begin < START_WITHIN:
             if self.process.poll() is not None:
