@@ -56,4 +56,3 @@ class Skew:
             f"The homeserver's clock is {minutes} {'minute' if minutes == 1 else 'minutes'} {how} this server's. "
             "The chat goes on, but Matrix clients show wrong times: set the clocks of both, best by NTP."
         )
-
