@@ -18,6 +18,7 @@ from tests.support.channel import Channel
 from tests.support.encoder import Encoder, Picture, publishing
 from tests.support.media import complaints, play
 from tests.support.program import Program, command, get, running, wait_for
+from tests.support.small_disk import small_disk
 
 pytestmark = pytest.mark.interop
 
@@ -89,7 +90,7 @@ def test_hostile_requests_over_http_do_not_disturb_a_broadcast(channel: Channel)
 
 def test_a_full_disk_costs_the_past_but_not_the_broadcast(tmp_path: Path) -> None:
     (tmp_path / "data" / "dvr").mkdir(parents=True)
-    with running(tmp_path / "data", prefix=_small_disk(tmp_path / "data" / "dvr", megabytes=1)) as program:
+    with running(tmp_path / "data", prefix=small_disk(tmp_path / "data" / "dvr", megabytes=1)) as program:
         channel = Channel.add(program)
         with publishing(channel.publish_url, Picture(width=320, height=180, rate=15, group=15), ["-b:v", "3M"]):
             channel.wait_until("live")
@@ -300,13 +301,6 @@ def _attack(rtmp: int, rtmps: int, stop: threading.Event) -> None:
         with suppress(OSError), _peer(port, tls, first) as peer:
             peer.settimeout(0.2)
             peer.recv(4096)
-
-
-def _small_disk(folder: Path, megabytes: int) -> list[str]:
-    """A command whose program sees a disk of that size at `folder`: a mount of its own, gone when the program is."""
-    user = [] if os.geteuid() == 0 else ["--user", "--map-root-user"]
-    mount = 'mount -t tmpfs -o size="$1" tmpfs "$2" && shift 2 && exec "$@"'
-    return ["unshare", "--mount", *user, "sh", "-c", mount, "sh", f"{megabytes}m", str(folder)]
 
 
 @contextmanager

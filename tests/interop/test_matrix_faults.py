@@ -16,6 +16,7 @@ from tests.support.between import Forward, Request, Way, between
 from tests.support.chat_client import ChatClient, chat_url, guest
 from tests.support.program import Program, free_port, wait_for
 from tests.support.synapse import Person, Synapse
+from tests.support.wrong_clock import WrongClock
 
 PATIENCE = 240.0
 SETTINGS = {
@@ -249,25 +250,17 @@ def test_our_own_database_is_locked_and_nothing_is_said_that_is_not_stored(house
         assert len(late.texts) == len(everything)
 
 
-SKEWED = """
-import os, time
-_offset = float(os.environ["TEST_CLOCK_OFFSET"])
-_time, _time_ns = time.time, time.time_ns
-time.time = lambda: _time() + _offset
-time.time_ns = lambda: _time_ns() + int(_offset * 1e9)
-"""
-
-
 def test_clocks_that_disagree_lose_nothing_and_nothing_is_of_tomorrow(house: House, tmp_path: Path) -> None:
     stream = Stream(house, "clocks")
     program = house.program
     usual: Any = program.environment
-    (tmp_path / "sitecustomize.py").write_text(SKEWED)
+    clock = WrongClock(tmp_path / "clock")
     texts: list[str] = []
     try:
         for offset in (3600, -7200):  # first it is set to an hour later, then back by three
             program.stop()
-            program.environment = {**usual, "PYTHONPATH": str(tmp_path), "TEST_CLOCK_OFFSET": str(offset)}
+            clock.set(offset)
+            program.environment = {**usual, **clock.environment()}
             program.start()
             with guest(stream.url, f"Ada{offset}") as ada:
                 ada.wait(lambda: ada.texts == texts, "what was said before")

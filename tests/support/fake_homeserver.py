@@ -30,6 +30,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any, Final
 from urllib.parse import quote, unquote
 
@@ -168,6 +169,8 @@ class FakeHomeserver:
         """Nobody listens at the homeserver's address."""
         self.now_ms = 1_800_000_000_000
         """The homeserver's clock; one millisecond passes with each event."""
+        self.wall: Callable[[], float] | None = None
+        """Its clock when a test gives it one (seconds since 1970): of its events, and of its answers' dates."""
         self.pushed: list[tuple[str, list[Content]]] = []
         """Transactions that were acknowledged, oldest first."""
         self._users = f"@{users}"
@@ -354,7 +357,7 @@ class FakeHomeserver:
         txn: str | None = None,
     ) -> FakeEvent:
         """Authorize an event and put it into a room."""
-        self.now_ms += 1
+        self.now_ms = self.now_ms + 1 if self.wall is None else int(self.wall() * 1000)
         self._ids += 1
         event_id = hashed_id("$", room.id, self._ids)
         stamp = self.now_ms if ts is None else ts
@@ -484,6 +487,8 @@ class FakeHomeserver:
             answer = httpx.Response(error.status, json=error.body)
         except _MadeError as made:
             answer = httpx.Response(made.status, json=made.body)
+        if self.wall is not None:
+            answer.headers["date"] = formatdate(self.wall(), usegmt=True)
         self.seen.append(Seen(request.method, path, user, body, answer.status_code))
         if fault is not None and fault.lost:
             raise httpx.ReadTimeout("the answer was lost", request=request)

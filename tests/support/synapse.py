@@ -20,7 +20,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +39,7 @@ SERVER_NAME = "chat.test"
 START_WITHIN = 120.0
 _NUMBERS = itertools.count(1)
 _FAST = {
+    "modules": [{"module": "tests.support.crowd.Crowd", "config": {}}],
     # Tests make many people in no time, and their passwords are worth nothing.
     "bcrypt_rounds": 4,
     **{
@@ -73,6 +74,8 @@ class Synapse:
     as_port: int = field(default_factory=free_port)
     process: subprocess.Popen[bytes] | None = None
     database_url: str = field(default="", repr=False)
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """What its process has in its environment beside what ours has."""
 
     def __post_init__(self) -> None:
         self.identity: Identity = load(self.data, self.name)
@@ -142,7 +145,7 @@ class Synapse:
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, "PYTHONWARNINGS": "ignore"},
+                env={**os.environ, "PYTHONWARNINGS": "ignore", **self.environ},
             )
         while time.monotonic() - begin < START_WITHIN:
             if self.process.poll() is not None:
@@ -228,6 +231,11 @@ class Synapse:
         """Join a room by its ID or alias; its ID."""
         return str(self.call("POST", f"/_matrix/client/v3/join/{quote(room)}", {}, by=person)["room_id"])
 
+    def gather(self, room: str, names: Sequence[str]) -> None:
+        """Make accounts with these local parts and let them join: see `tests.support.crowd`."""
+        for at in range(0, len(names), 100):
+            self.call("POST", "/_test/gather", {"room": room, "names": names[at : at + 100]})
+
     def say(self, person: Person, room: str, text: str, **content: Any) -> str:
         """Send a text message; the event's ID."""
         body = {"msgtype": "m.text", "body": text, **content}
@@ -244,17 +252,17 @@ class Synapse:
         )
         return str(answer.raise_for_status().json()["content_uri"])
 
-    def timeline(self, person: Person, room: str) -> list[dict[str, Any]]:
-        """All events of a room that the person may read, in their order."""
+    def timeline(self, person: Person, room: str, *kinds: str) -> list[dict[str, Any]]:
+        """All events of a room that the person may read (only of some types, if any are given), in their order."""
         events: list[dict[str, Any]] = []
-        since: dict[str, str] = {}
+        since: dict[str, str] = {"filter": json.dumps({"types": kinds})} if kinds else {}
         while True:
             path = f"/_matrix/client/v3/rooms/{quote(room)}/messages"
             page = self.call("GET", path, by=person, dir="f", limit="500", **since)
             events += page["chunk"]
             if "end" not in page:
                 return events
-            since = {"from": page["end"]}
+            since["from"] = page["end"]
 
 
 def _client() -> httpx.Client:

@@ -201,7 +201,12 @@ class Matrix:
         from ghostlive.chat.matrix.client import MatrixClient  # noqa: PLC0415
 
         settings, parts = prepared.config, self._parts
-        client = MatrixClient(url=settings.homeserver_url, token=settings.as_token, server_name=settings.server_name)
+        client = MatrixClient(
+            url=settings.homeserver_url,
+            token=settings.as_token,
+            server_name=settings.server_name,
+            wall=lambda: self._clock.wall_ns() / 1e9,
+        )
         # Widgets and links are for people, who come the public way.
         managed = prepared.managed is not None
         bridge = Bridge(
@@ -245,7 +250,7 @@ class Matrix:
             message_length=chat.message_length,
             name_length=chat.name_length,
         )
-        incoming.way = bridge.way
+        incoming.way, incoming.skew = bridge.way, client.skew
         incoming.people.profile = bridge.profile
         incoming.role = LinkedRoles(links=bridge.repository, users=parts.users, authorize=parts.authorize).role
         incoming.linked = bridge.repository.linked

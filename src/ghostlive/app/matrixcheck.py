@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 _WITHIN: Final = 10.0
 _HOMESERVER: Final = "Matrix homeserver"
 _BOTH_WAYS: Final = "Matrix, both ways"
+_CLOCK: Final = "Matrix, clocks"
 _FEDERATION: Final = "Matrix federation"
 
 
@@ -110,6 +111,7 @@ async def _ways(
     return [
         Check(_HOMESERVER, State.OK, f"{config.server_name} at {url}"),
         Check(_BOTH_WAYS, State.OK, f"it reaches this server ({took:.0f} ms)"),
+        *([Check(_CLOCK, State.NOTE, client.skew.advice)] if client.skew.advice else []),
     ]
 
 

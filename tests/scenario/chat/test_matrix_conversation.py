@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -32,6 +33,7 @@ class House:
             token=homeserver.as_token,
             server_name=homeserver.server_name,
             transport=homeserver.transport,
+            wall=lambda: chat.clock.wall_ns() / 1e9,
         )
         self.bridge = bridge = Bridge(
             client=self.client,
@@ -53,6 +55,7 @@ class House:
             message_length=500,
         )
         self.incoming.way, self.incoming.people.profile = bridge.way, bridge.profile
+        self.incoming.skew = self.client.skew
         self.incoming.actions = chat.moderation.actions
         chat.service.observe(self.incoming.observe)
         bridge.incoming = self.incoming
@@ -86,10 +89,19 @@ class House:
             try:
                 while not condition():
                     self.chat.clock.advance(0.05)
+                    self.chat.stay()
                     await self.homeserver.push()
                     await asyncio.sleep(0.001)
             except asyncio.CancelledError as error:
                 raise AssertionError(f"waited in vain for {what}") from error
+
+    async def wait(self, seconds: float) -> None:
+        """So much time passes, and pages stay."""
+        end = self.chat.clock.now() + seconds
+        while (left := end - self.chat.clock.now()) > 0:
+            self.chat.clock.advance(min(left, 10.0))
+            self.chat.stay()
+            await asyncio.sleep(0)
 
     async def start(self) -> None:
         await self.until(
@@ -249,3 +261,68 @@ async def test_pages_know_where_the_chat_is_in_matrix_and_its_emotes(house: Hous
 
 def _said(house: House) -> list[Json]:
     return [one for one in house.events("m.room.message") if "msgtype" in one]
+
+
+def _age(house: House, page: Page, text: str) -> float:
+    """How many seconds ago it was said, as the page shows it."""
+    [message] = [message for message in page.shown.values() if message["text"] == text]
+    return house.chat.clock.wall_ns() / 1e9 - datetime.fromisoformat(message["at"]).timestamp()
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_a_homeserver_whose_clock_is_an_hour_wrong_dates_nothing_wrong(house: House, hours: int) -> None:
+    """Pages show a message when the picture gets there, so its time has to be of the same clock."""
+    chat, homeserver, room = house.chat, house.homeserver, house.room
+    homeserver.wall = lambda: chat.clock.wall_ns() / 1e9 + 3600 * hours
+    page = await chat.enter("Ann")
+    await page.post("hello")
+    await house.until(lambda: room.bodies() == ["hello"] and house.client.skew.seconds, "the message in the room")
+    [event] = room.messages()
+    assert abs(event.ts / 1000 - (chat.clock.wall_ns() / 1e9 - _age(house, page, "hello"))) < 1.0, "it has our time"
+    said_at = chat.clock.now()
+    await house.alice.say(room.id, "hi")
+    await house.until(lambda: "hi" in page.texts(), "hers on the page")
+    assert 0.0 <= _age(house, page, "hi") <= chat.clock.now() - said_at + 2.0
+
+    homeserver.dead = True  # what comes late is as old as it is, and the others' order stays
+    said_at = chat.clock.now()
+    await house.alice.say(room.id, "before the night")
+    await house.wait(1800.0)
+    homeserver.dead = False
+    await house.until(lambda: "before the night" in page.texts(), "it on the page")
+    assert _age(house, page, "before the night") == pytest.approx(chat.clock.now() - said_at, abs=2.0)
+    await house.until(lambda: house.bridge.line.is_up, "the homeserver")
+    state = await house.bridge.state("demo")
+    assert [problem.code for problem in state.problems] == ["clock"]
+    assert "60 minutes" in state.problems[0].text
+
+    homeserver.wall = lambda: chat.clock.wall_ns() / 1e9  # somebody sets it right; that is noticed by itself
+    await house.until(lambda: house.client.skew.seconds == 0.0, "the clocks to agree")
+    said_at = chat.clock.now()
+    await house.alice.say(room.id, "in time")
+    await house.until(lambda: "in time" in page.texts(), "it on the page")
+    assert 0.0 <= _age(house, page, "in time") <= chat.clock.now() - said_at + 0.1
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+async def test_what_is_for_a_time_ends_by_our_clock_whatever_the_homeserver_thinks(house: House, hours: int) -> None:
+    chat, homeserver, room, alice = house.chat, house.homeserver, house.room, house.alice
+    homeserver.wall = lambda: chat.clock.wall_ns() / 1e9 + 3600 * hours
+    owner = await chat.enter(user=await chat.account("olga", Role.OWNER))
+    bob = homeserver.user("bob")
+    await bob.join("#live_demo:chat.test")
+    await alice.say(room.id, "spam")
+    await bob.say(room.id, "worse")
+    await house.until(lambda: len(owner.texts()) == 2, "both on the page")
+    by = {message["text"]: message["author"]["id"] for message in owner.shown.values()}
+    owner.send({"type": "act", "act": "timeout", "author": by["spam"], "seconds": 600})
+    owner.send({"type": "act", "act": "ban", "author": by["worse"], "seconds": 600})
+    await house.until(lambda: room.power(alice.mxid) == -1 and room.membership(bob.mxid) == "ban", "both in the room")
+    await house.wait(300.0)
+    await homeserver.push()
+    assert (room.power(alice.mxid), room.membership(bob.mxid)) == (-1, "ban")
+    await house.until(lambda: room.power(alice.mxid) == 0 and room.membership(bob.mxid) == "leave", "the end of both")
+    await alice.say(room.id, "sorry")
+    await bob.join(room.id)
+    await bob.say(room.id, "me too")
+    await house.until(lambda: owner.texts()[-2:] == ["sorry", "me too"], "both again")

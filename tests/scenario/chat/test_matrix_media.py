@@ -1,16 +1,20 @@
 """Pictures of the chat from the homeserver: who may ask for what, what comes, and what is kept."""
 
 import asyncio
+import errno
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import BinaryIO
 
 import pytest
 from starlette.types import Message
 from tests.support.clock import FakeClock
 from tests.support.database import prepare
 
+from ghostlive.chat.matrix import mediastore
 from ghostlive.chat.matrix.errors import api_error
 from ghostlive.chat.matrix.media import parse_mxc, path_of, picture_of, record_of
 from ghostlive.chat.matrix.mediastore import AwayError, MediaError, MediaStore, NoMediaError, NotShownError, sniff
@@ -249,6 +253,33 @@ async def test_the_cache_has_a_limit_and_is_there_after_a_restart(house: House) 
     assert len(house.source.asked) == 5
     await house.store.get(records[0].id)
     assert len(house.source.asked) == 6
+
+
+@pytest.mark.parametrize("call", ["write", "fsync"])
+async def test_a_full_disk_is_said_and_leaves_no_half_of_a_picture(
+    house: House, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    kept, record = await house.add("kept", PNG), await house.add("cat", PNG)
+    await house.get(path_of(kept))
+    with monkeypatch.context() as full:
+        full.setattr(*(os, "fsync", _no_space) if call == "fsync" else (mediastore, "_put", _half))
+        status, headers, body = await house.get(path_of(record))
+        assert (status, headers["content-type"]) == (503, "application/problem+json")
+        assert headers["retry-after"] == "30"
+        assert b"cannot be stored" in body
+        assert (await house.get(path_of(kept)))[2] == PNG, "what is there can be had"
+    assert [path.name for path in house.folder.iterdir()] == [f"{kept.id}.png"]
+    house.clock.advance(61)
+    assert (await house.get(path_of(record)))[2] == PNG, "there is room again"
+
+
+def _half(file: BinaryIO, data: bytes) -> None:
+    file.write(data[: len(data) // 2])
+    _no_space(0)
+
+
+def _no_space(_file: int) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 async def test_a_file_that_was_taken_from_the_disk_is_fetched_again(house: House) -> None:

@@ -2,7 +2,9 @@
 
 import asyncio
 import json
+import time
 from dataclasses import replace
+from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
@@ -35,21 +37,24 @@ WORKS: Answers = {
 }
 
 
-def network(answers: Answers) -> httpx.MockTransport:
-    """Who asks for something else finds nobody."""
+def network(answers: Answers, ahead: float | None = None) -> httpx.MockTransport:
+    """Who asks for something else finds nobody. Answers are dated so many seconds ahead of our time."""
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path not in answers:
             raise httpx.ConnectError("connection refused")
         status, document = answers[request.url.path]
-        return httpx.Response(status, content=json.dumps(document))
+        dated = {} if ahead is None else {"date": formatdate(time.time() + ahead, usegmt=True)}
+        return httpx.Response(status, content=json.dumps(document), headers=dated)
 
     return httpx.MockTransport(answer)
 
 
-async def found(matrix: MatrixConfig, data: Path, answers: Answers | None = None) -> dict[str, tuple[State, str]]:
+async def found(
+    matrix: MatrixConfig, data: Path, answers: Answers | None = None, ahead: float | None = None
+) -> dict[str, tuple[State, str]]:
     config = Config(server=ServerConfig("live.test"), http=HttpConfig(port=0), matrix=matrix)
-    checks = await examine_matrix(config, data, transport=network(answers or {}))
+    checks = await examine_matrix(config, data, transport=network(answers or {}, ahead))
     return {check.name: (check.state, check.detail) for check in checks}
 
 
@@ -66,6 +71,12 @@ def _running(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: object())
+
+
+async def test_a_homeserver_whose_clock_is_wrong(tmp_path: Path) -> None:
+    state, detail = (await found(EXTERNAL, tmp_path, WORKS, ahead=7200.0))["Matrix, clocks"]
+    assert (state, "120 minutes ahead of this server's" in detail) == (State.NOTE, True)
+    assert "Matrix, clocks" not in await found(EXTERNAL, tmp_path, WORKS, ahead=0.0)
 
 
 async def test_off_is_a_choice(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,7 +22,7 @@ from ghostlive.chat.matrix.alias import alias_of, is_ours, link_to
 from ghostlive.chat.matrix.client import MatrixClient
 from ghostlive.chat.matrix.config import MatrixConfig
 from ghostlive.chat.matrix.emotes import RoomEmotes
-from ghostlive.chat.matrix.errors import ApiError, ForbiddenError, MatrixError, TokenError
+from ghostlive.chat.matrix.errors import ApiError, ForbiddenError, MatrixError, TokenError, UnreachableError
 from ghostlive.chat.matrix.events import MEMBER, RoomEvent
 from ghostlive.chat.matrix.ghosts import Ghosts
 from ghostlive.chat.matrix.keeper import RoomKeeper
@@ -58,6 +58,8 @@ _TRANSACTIONS_FOR: Final = timedelta(days=7)
 """For how long ids of transactions are kept; the homeserver tries for less."""
 _FORGET_EVERY: Final = 3600.0
 _LONGEST_PROBE: Final = 10.0
+_LOOK: Final = 60.0
+"""Seconds between two questions that nobody needs an answer to: its clock may have been set, or it may be gone."""
 """Most seconds between two questions whether the homeserver is there."""
 
 
@@ -238,6 +240,7 @@ class Bridge:
         if self.policies is not None:
             self.policies.rooms = ListRooms(self.client)
         self._scope.spawn(self._reach(), name="homeserver")
+        self._scope.spawn(self._look(), name="homeserver's clock")
         self._scope.spawn(self._keep(), name="rooms")
         self._scope.spawn(self._listen(), name="streams")
         self._scope.spawn(self._tick(), name="tick")
@@ -279,6 +282,18 @@ class Bridge:
             if self.policies is not None:
                 self._scope.spawn(self._read_lists(self.policies), name="policy lists")
             await self.line.down()
+
+    async def _look(self) -> None:
+        """Ask once in a while, also when nobody here says anything: what tells its time are its answers."""
+        while True:
+            await pause(self._clock, _LOOK)
+            await self.line.up()
+            try:
+                await self.client.versions()
+            except UnreachableError as error:
+                self.line.broke(str(error))
+            except MatrixError as error:
+                _log.debug("the homeserver was asked in vain", error=str(error))
 
     async def _read_lists(self, policies: "PolicyLists") -> None:
         """What changed in policy lists while the homeserver was away."""
@@ -489,6 +504,8 @@ class Bridge:
             problems.append(Problem(trouble.code, trouble.text))
         elif running is not None and running.outbox.trouble and self.line.is_up:
             problems.append(Problem("sending", running.outbox.trouble))
+        if self.client.skew.advice:
+            problems.append(Problem("clock", self.client.skew.advice))
         room_id = None if record is None else record.room_id
         name: Literal["ok", "starting", "away", "broken"]
         if trouble is not None:

@@ -10,7 +10,8 @@ to differ between ghosts of one room, and only in memory, unless `device` names 
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final
@@ -22,6 +23,7 @@ from ghostlive.chat.matrix.alias import bot_id
 from ghostlive.chat.matrix.errors import ApiError, MissingError, TakenError, TooLargeError, UnreachableError, api_error
 from ghostlive.chat.matrix.events import RoomEvent, mapping, read_event, read_events, text, texts
 from ghostlive.chat.matrix.registration import ID
+from ghostlive.chat.matrix.skew import Skew
 
 _CLIENT: Final = "/_matrix/client/v3"
 _CLIENT_V1: Final = "/_matrix/client/v1"
@@ -87,13 +89,19 @@ class MatrixClient:
         server_name: str,
         transport: httpx.AsyncBaseTransport | None = None,
         timeout: float = _TIMEOUT,
+        wall: Callable[[], float] = time.time,
     ) -> None:
         """`url` is where the homeserver answers, `token` the `as_token`; `timeout` is in seconds of silence.
+
+        `wall` is our time, in seconds since 1970.
 
         Connections are made when they are needed. `close` ends them.
         """
         self.server_name = server_name
         self.bot = bot_id(server_name)
+        self.skew = Skew()
+        """How wrong the homeserver's clock is, by its last answer."""
+        self._wall = wall
         url = url.rstrip("/")
         self._http = httpx.AsyncClient(
             base_url=url,
@@ -423,10 +431,13 @@ class MatrixClient:
     ) -> httpx.Response:
         params = {**(query or {}), **({} if user is None or user == self.bot else {"user_id": user})}
         headers = {} if content is None else {"content-type": content_type}
+        sent = self._wall()
         try:
             answer = await self._http.request(method, path, content=content, params=params, headers=headers)
         except httpx.HTTPError as error:
             raise _unreachable(error) from error
+        if date := answer.headers.get("date"):
+            self.skew.answered(date, sent, self._wall())
         if answer.status_code != 200:
             raise _refused(answer)
         return answer

@@ -41,6 +41,7 @@ from ghostlive.chat.matrix.ghosts import ghost_author
 from ghostlive.chat.matrix.media import AVATAR, path_of, record_of
 from ghostlive.chat.matrix.power import MODERATOR
 from ghostlive.chat.matrix.said import read_said
+from ghostlive.chat.matrix.skew import Skew
 from ghostlive.chat.moderation.actions import Actions
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.people import Author, Role, matrix_author_id
@@ -137,6 +138,8 @@ class Incoming:
         self.actions: Actions | None = None
         """What moderators in Matrix clients do is done by it; without it they only moderate there."""
         self.way: Way = Silence()
+        self.skew = Skew()
+        """How wrong our homeserver's clock is."""
         self.role: FindRole = _no_role
         self.linked: FindLinked = _all_linked
         self.heard: Heard = _not_heard
@@ -351,7 +354,7 @@ class Incoming:
                 media=said.media,
                 files=[*files, *said.files],
                 reply_to=None if answered is None else answered.message_id,
-                at=datetime.fromtimestamp(_seconds(event.ts), UTC),
+                at=self._at(event),
             )
         except BusyError:
             raise
@@ -371,6 +374,13 @@ class Incoming:
                 batch.stored(event.event_id, outcome.id)
 
         batch.later(event, rest)
+
+    def _at(self, event: RoomEvent) -> datetime:
+        """When it was said, as far as clocks of others tell."""
+        at = _seconds(event.ts)
+        if event.sender.partition(":")[2] == self._server:
+            at = self.skew.corrected(at)
+        return datetime.fromtimestamp(max(at, 0.0), UTC)
 
     async def _edit(self, room: Room, event: RoomEvent, original: str, batch: Batch) -> None:
         """An edit goes through what a message goes through, whatever it edits.

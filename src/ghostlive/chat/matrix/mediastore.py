@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Final, Protocol
+from typing import BinaryIO, ClassVar, Final, Protocol
 
 import structlog
 from sqlalchemy.exc import SQLAlchemyError
@@ -289,10 +289,17 @@ def _write(path: Path, data: bytes) -> None:
     path.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
     part = path.with_name(f"{path.name}.{secrets.token_hex(4)}.part")
     try:
-        part.write_bytes(data)
+        with part.open("wb") as file:
+            _put(file, data)
         part.replace(path)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _put(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())  # a disk may say only now that it is full
 
 
 def _remove(paths: list[Path]) -> None:
