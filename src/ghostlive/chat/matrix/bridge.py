@@ -58,9 +58,9 @@ _TRANSACTIONS_FOR: Final = timedelta(days=7)
 """For how long ids of transactions are kept; the homeserver tries for less."""
 _FORGET_EVERY: Final = 3600.0
 _LONGEST_PROBE: Final = 10.0
+"""Most seconds between two questions whether the homeserver is there."""
 _LOOK: Final = 60.0
 """Seconds between two questions that nobody needs an answer to: its clock may have been set, or it may be gone."""
-"""Most seconds between two questions whether the homeserver is there."""
 
 
 class Incoming(Protocol):
