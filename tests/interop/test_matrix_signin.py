@@ -25,6 +25,8 @@ pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
 ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 SIZES = {"desk": (1440, 900), "phone": (390, 844)}
+ASKS_EVERY = 3000
+"""Milliseconds after which a page asks again whether a code has arrived."""
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +43,7 @@ async def browsing(browser: Browser, house: MatrixHouse, size: str) -> AsyncIter
     width, height = SIZES[size]
     context = await browser.new_context(viewport={"width": width, "height": height}, has_touch=size == "phone")
     context.set_default_timeout(PATIENCE * 1000)
+    await context.clock.install()
     trouble = Trouble(house.url)
     trouble.expected += ["404 (Not Found)"]
     context.on("page", trouble.watch)
@@ -122,13 +125,14 @@ async def happens(what: str, condition: Callable[..., Any], *given: Any) -> Any:
 
 
 async def arrives(page: Page, link: str, mxid: str) -> None:
-    """Wait until a page's code is there, sent by that person."""
+    """Wait until a page's code is there, sent by that person, and let the page ask now, not a few seconds later."""
 
     async def claimed() -> bool:
         answer = await page.request.get(link)
         return bool((await answer.json())["claimed"] == mxid)
 
     await eventually("the code", claimed, START_WITHIN)
+    await page.clock.fast_forward(ASKS_EVERY)
 
 
 def bodies(house: MatrixHouse, person: Person, room: str) -> list[str]:
