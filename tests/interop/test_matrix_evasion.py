@@ -36,9 +36,9 @@ def test_a_pattern_and_a_list_keep_people_out_of_the_room_who_need_not_say_anyth
     with ChatClient(fort.url) as page:
         made = owner.post("/api/v1/streams/fort/chat/bans", json={"matrix": "@evil*:*", "reason": "evil"})
         assert made.status_code == 201, made.text
-        wait_for("the ban of who is in the room", lambda: fort.bans(inside), PATIENCE)
+        wait_for("the ban of who is in the room", lambda: fort.is_banned(inside), PATIENCE)
         late = fort.person("evil2")
-        wait_for("the ban of who came later", lambda: fort.bans(late), PATIENCE)
+        wait_for("the ban of who came later", lambda: fort.is_banned(late), PATIENCE)
 
         keeper = synapse.person("keeper")
         body = {"preset": "public_chat", "room_alias_name": "banlist"}
@@ -50,7 +50,7 @@ def test_a_pattern_and_a_list_keep_people_out_of_the_room_who_need_not_say_anyth
             "/api/v1/streams/fort/chat/policies", json={"rooms": [f"#banlist:{synapse.server_name}"]}
         ).json()
         assert lists["policies"] == [{"room": f"#banlist:{synapse.server_name}", "rules": 1, "error": ""}]
-        wait_for("the ban of who is on the list", lambda: fort.bans(listed), PATIENCE)
+        wait_for("the ban of who is on the list", lambda: fort.is_banned(listed), PATIENCE)
         fort.say(nice, "what a quiet place")
         page.wait(lambda: page.texts == ["what a quiet place"], "what the others say, and nothing else")
 
@@ -60,11 +60,11 @@ def test_a_pattern_and_a_list_keep_people_out_of_the_room_who_need_not_say_anyth
             return bool(owner.get("/api/v1/streams/fort/chat/policies").json()["policies"][0]["rules"] == 2)
 
         wait_for("the news of the list", rules, PATIENCE)
-        wait_for("the ban of who was added to the list", lambda: fort.bans(nice), PATIENCE)
+        wait_for("the ban of who was added to the list", lambda: fort.is_banned(nice), PATIENCE)
         assert page.texts == ["what a quiet place"]
         synapse.call("PUT", path.removesuffix("1") + "2", {}, by=keeper)
-        wait_for("the end of that ban", lambda: not fort.bans(nice), PATIENCE)
-        assert fort.bans(listed)
+        wait_for("the end of that ban", lambda: not fort.is_banned(nice), PATIENCE)
+        assert fort.is_banned(listed)
 
 
 def test_a_ban_of_the_whole_site_is_in_all_rooms_and_ends_in_all(
@@ -72,17 +72,17 @@ def test_a_ban_of_the_whole_site_is_in_all_rooms_and_ends_in_all(
 ) -> None:
     rascal = house.synapse.person("rascal")
     made = owner.post("/api/v1/streams/fort/chat/bans", json={"matrix": rascal.mxid}).json()
-    wait_for("the ban in the room", lambda: fort.bans(rascal), PATIENCE)
+    wait_for("the ban in the room", lambda: fort.is_banned(rascal), PATIENCE)
     keep = house.add_stream("keep")
     house.synapse.join(rascal, keep.room)
     site = owner.post(f"/api/v1/streams/fort/chat/bans/{made['id']}/everywhere")
     assert site.status_code == 201, site.text
-    wait_for("the ban in the other room", lambda: keep.bans(rascal), PATIENCE)
+    wait_for("the ban in the other room", lambda: keep.is_banned(rascal), PATIENCE)
     [line] = owner.get("/api/v1/streams/keep/chat/audit").json()["entries"]
     assert (line["kind"], line["actor"]["name"], line["target"]["matrix"]) == ("ban", "olga", rascal.mxid)
     owner.delete(f"/api/v1/chat/bans/{site.json()['id']}").raise_for_status()
-    wait_for("its end in the other room", lambda: not keep.bans(rascal), PATIENCE)
-    assert fort.bans(rascal)
+    wait_for("its end in the other room", lambda: not keep.is_banned(rascal), PATIENCE)
+    assert fort.is_banned(rascal)
 
 
 def test_a_code_links_a_browser_and_is_no_message(house: MatrixHouse, owner: httpx.Client, fort: Stream) -> None:

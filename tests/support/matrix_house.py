@@ -96,7 +96,7 @@ class Stream:
             return None
         return found
 
-    def bans(self, person: Person) -> bool:
+    def is_banned(self, person: Person) -> bool:
         """Whether somebody is banned in the room."""
         return self.membership(person.mxid) == "ban"
 
