@@ -50,17 +50,14 @@ class Stream:
         self.url = chat_url(program.url, name)
         """Of its chat."""
         self.room = str(wait_for("the room", self._room, PATIENCE))
+        self.reader = self.person()
+        """Somebody in the room who reads all of it."""
 
     def _room(self) -> str | None:
         try:
             return self.synapse.room(self.alias)
         except httpx.HTTPStatusError:  # not there yet
             return None
-
-    @cached_property
-    def reader(self) -> Person:
-        """Somebody in the room who reads all of it."""
-        return self.person()
 
     def person(self, name: str = "") -> Person:
         """Somebody with a Matrix client, in the room."""
@@ -133,7 +130,7 @@ class Stream:
             assert time.monotonic() < end, f"waited in vain for {count} messages, there are {len(bodies)}"
             for page in pages:
                 page.send(type="ping")
-            time.sleep(0.2 if count < 10 else 1.0)
+            time.sleep(0.2 if count < 50 else 1.0)
         return bodies
 
     def _path(self, rest: str) -> str:
