@@ -8,6 +8,7 @@ from playwright.async_api import Browser, Page
 from tests.support.browser import chromium
 from tests.support.channel import Channel, Channels
 from tests.support.encoder import publishing
+from tests.support.matrix_house import MatrixHouse, revive
 from tests.support.program import Program, running
 from tests.support.site import Site, site
 from tests.support.synapse import Synapse, running_synapse
@@ -65,7 +66,32 @@ async def tab(browser: Browser) -> AsyncIterator[Page]:
 
 
 @pytest.fixture(scope="package")
-def synapse(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
-    """A homeserver that is our application service's; see `tests.support.synapse`."""
+def homeserver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Synapse]:
+    """What `synapse` and `house` stand on; tests ask for one of those."""
     with running_synapse(tmp_path_factory.mktemp("synapse")) as found:
         yield found
+
+
+@pytest.fixture(scope="package")
+def server_of_homeserver(homeserver: Synapse, tmp_path_factory: pytest.TempPathFactory) -> Iterator[MatrixHouse]:
+    """The server of `house`, which runs while files that use it do."""
+    house = MatrixHouse(tmp_path_factory.mktemp("house"), homeserver)
+    try:
+        yield house
+    finally:
+        house.close()
+
+
+@pytest.fixture(scope="module")
+def house(server_of_homeserver: MatrixHouse) -> MatrixHouse:
+    """One server on the homeserver for all files; see `tests.support.matrix_house`."""
+    server_of_homeserver.start()
+    return server_of_homeserver
+
+
+@pytest.fixture(scope="module")
+def synapse(homeserver: Synapse, server_of_homeserver: MatrixHouse) -> Synapse:
+    """A homeserver that is our application service's, whose port is free; not in a file that uses `house`."""
+    server_of_homeserver.stop()
+    revive(homeserver)
+    return homeserver

@@ -41,12 +41,8 @@ def roomy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @pytest.fixture(scope="module")
 def owner(roomy: Program) -> Iterator[httpx.Client]:
-    """The owner of that server, by the link that it printed."""
-    link = re.search(r"/setup#(\S+)", roomy.log)
-    assert link is not None
-    account = {"token": link[1], "name": "olga", "password": "correct horse battery staple"}
-    with httpx.Client(base_url=roomy.url, timeout=30) as client:
-        client.post("/api/v1/setup", json=account).raise_for_status()
+    """The owner of that server."""
+    with roomy.own() as client:
         yield client
 
 

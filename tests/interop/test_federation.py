@@ -1,6 +1,5 @@
 """Federation: somebody whose account is on another homeserver joins the chat, talks with the page, and is banned."""
 
-import re
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -10,6 +9,7 @@ import httpx
 import pytest
 from tests.support.chat_client import chat_url, guest
 from tests.support.federation import federate
+from tests.support.matrix_house import CHAT_ALONE
 from tests.support.program import Program, wait_for
 from tests.support.synapse import START_WITHIN, Person, Synapse
 
@@ -30,12 +30,8 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Synapse,
 def program(servers: tuple[Synapse, Synapse], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """A server whose homeserver is the first one."""
     ours, _ = servers
-    settings = {
-        "GHOSTLIVE_TRANSCODE__ENABLED": "false",
-        "GHOSTLIVE_WEBRTC__ENABLED": "false",
-        "GHOSTLIVE_RTMP__ENABLED": "false",
-    }
-    program = Program(tmp_path_factory.mktemp("program"), {**ours.environment(), **settings}, http_port=ours.as_port)
+    environment = {**ours.environment(), **CHAT_ALONE}
+    program = Program(tmp_path_factory.mktemp("program"), environment, http_port=ours.as_port)
     program.start()
     try:
         yield program
@@ -46,12 +42,8 @@ def program(servers: tuple[Synapse, Synapse], tmp_path_factory: pytest.TempPathF
 
 @pytest.fixture(scope="module")
 def boss(program: Program) -> Iterator[httpx.Client]:
-    """The owner of the server, by the link that it printed."""
-    link = re.search(r"/setup#(\S+)", program.log)
-    assert link is not None
-    account = {"token": link[1], "name": "boss", "password": "correct horse battery staple"}
-    with httpx.Client(base_url=program.url, timeout=60) as client:
-        client.post("/api/v1/setup", json=account).raise_for_status()
+    """The owner of the server."""
+    with program.own() as client:
         yield client
 
 

@@ -3,11 +3,8 @@
 The homeserver is the one that comes along, reached through this server's port, and the chat's pages are the other side.
 """
 
-import re
-import subprocess
 from asyncio import to_thread
 from collections.abc import AsyncIterator, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,15 +14,17 @@ import pytest_asyncio
 from playwright.async_api import Browser, Page
 from tests.support.browser import eventually
 from tests.support.chat_client import ChatClient, chat_url
+from tests.support.matrix_house import CHAT_ALONE, UNLIMITED
 from tests.support.matrix_sdk import Client, open_sdk
-from tests.support.program import Program, command, free_port, get, wait_for
+from tests.support.program import Program, free_port, get, wait_for
 from tests.support.site import Site
-from tests.support.synapse import START_WITHIN
+from tests.support.synapse import START_WITHIN, register
+
+from ghostlive.chat.matrix.homeserver.files import load
 
 pytestmark = [pytest.mark.interop, pytest.mark.asyncio(loop_scope="session")]
 
 BOT = "@_ghostlive:localhost"
-OWNER = {"name": "olga", "password": "correct horse battery staple"}
 PICTURE = """new Promise((done) => {
   const canvas = document.createElement("canvas");
   canvas.width = 40; canvas.height = 30;
@@ -51,9 +50,9 @@ async def guests(url: str, *names: str) -> AsyncIterator[list[ChatClient]]:
 class House:
     """A server with its own homeserver, its owner, and two people with accounts there."""
 
-    def __init__(self, program: Program) -> None:
+    def __init__(self, program: Program, owner: httpx.Client) -> None:
         self.program = program
-        self.owner = httpx.Client(base_url=program.url, timeout=60, verify=False)
+        self.owner = owner
 
     def add_stream(self, name: str, **more: str) -> str:
         """Make a stream; the address of its chat."""
@@ -67,36 +66,23 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     environment = {
         "GHOSTLIVE_MATRIX__MODE": "managed",
         "GHOSTLIVE_MATRIX__HOMESERVER_URL": f"http://127.0.0.1:{free_port()}",
-        "GHOSTLIVE_TRANSCODE__ENABLED": "false",
-        "GHOSTLIVE_WEBRTC__ENABLED": "false",
-        "GHOSTLIVE_RTMP__ENABLED": "false",
-        "GHOSTLIVE_CHAT__BURST": "0",
-        "GHOSTLIVE_CHAT__ADDRESS_BURST": "0",
+        **CHAT_ALONE,
+        **UNLIMITED,
         "GHOSTLIVE_HTTP__TRUSTED_PROXIES": "127.0.0.1",
     }
     program = Program(tmp_path_factory.mktemp("clients"), environment)
-    house = House(program)
     try:
         program.start()
-        link = re.search(r"/setup#(\S+)", program.log)
-        assert link is not None
-        house.owner.post("/api/v1/setup", json={"token": link[1], **OWNER}).raise_for_status()
-        versions = f"{program.url}/_matrix/client/versions"
-        wait_for("the homeserver", lambda: get(versions).status_code == 200, START_WITHIN)
-        with ThreadPoolExecutor() as threads:
-            for made in threads.map(lambda name: _account(program, name), ("ann", "olga")):
-                assert made.returncode == 0, made.stderr.decode()
-        yield house
+        with program.own() as owner:
+            versions = f"{program.url}/_matrix/client/versions"
+            wait_for("the homeserver", lambda: get(versions).status_code == 200, START_WITHIN)
+            identity = load(program.data, "localhost")
+            for name in ("ann", "olga"):  # as its operator does by `ghostlive matrix admin`
+                register(environment["GHOSTLIVE_MATRIX__HOMESERVER_URL"], identity, name, password="a password")
+            yield House(program, owner)
     finally:
-        house.owner.close()
         if program.process is not None and program.process.poll() is None:
             program.stop()
-
-
-def _account(program: Program, name: str) -> "subprocess.CompletedProcess[bytes]":
-    """Make an account on the homeserver, as its operator does."""
-    call = [command(), "matrix", "admin", "--user", name, "--data", str(program.data)]
-    return subprocess.run(call, env=program.environ(), input=b"a password\n", capture_output=True, check=False)
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")

@@ -1,7 +1,6 @@
 """A homeserver whose own clock is wrong, and is set while it runs: the real Synapse, an hour behind, then ahead."""
 
 import os
-import re
 import signal
 import time
 from collections.abc import Iterator
@@ -13,18 +12,13 @@ from urllib.parse import quote
 
 import httpx
 from tests.support.chat_client import ChatClient, chat_url, guest
+from tests.support.matrix_house import CHAT_ALONE
 from tests.support.program import Program, wait_for
 from tests.support.synapse import Person, Synapse
 from tests.support.wrong_clock import WrongClock
 
 PATIENCE = 240.0
 HOUR = 3600.0
-SETTINGS = {
-    "GHOSTLIVE_TRANSCODE__ENABLED": "false",
-    "GHOSTLIVE_RTMP__ENABLED": "false",
-    "GHOSTLIVE_WEBRTC__ENABLED": "false",
-}
-ACCOUNT = {"name": "olga", "password": "correct horse battery staple"}
 PNG = bytes.fromhex(
     "89504e470d0a1a0a0000000d49484452000000010000000108060000001f15c4890000000d49444154789c6360f8ffff3f0005fe02fea7"
     "9a3e6f0000000049454e44ae426082"
@@ -34,7 +28,7 @@ PNG = bytes.fromhex(
 @contextmanager
 def _both(folder: Path, clock: WrongClock) -> Iterator[tuple[Synapse, Program]]:
     synapse = Synapse(folder / "synapse", environ=clock.environment())
-    environment = {**synapse.environment(), **SETTINGS}
+    environment = {**synapse.environment(), **CHAT_ALONE}
     program = Program(folder / "data", environment, http_port=synapse.as_port)
     try:
         synapse.start()
@@ -101,10 +95,7 @@ class _Talk:
 
 def test_a_homeserver_whose_clock_is_an_hour_wrong_and_is_set_loses_and_dates_nothing_wrong(tmp_path: Path) -> None:
     clock = WrongClock(tmp_path / "clock", -HOUR)
-    with _both(tmp_path, clock) as (synapse, program), httpx.Client(base_url=program.url, timeout=60) as owner:
-        link = re.search(r"/setup#(\S+)", program.log)
-        assert link is not None
-        owner.post("/api/v1/setup", json={"token": link[1], **ACCOUNT}).raise_for_status()
+    with _both(tmp_path, clock) as (synapse, program), program.own() as owner:
         owner.post("/api/v1/streams", json={"name": "clocks"}).raise_for_status()
         reader, rascal, listed, ann = (synapse.person(name) for name in ("reader", "rascal", "listed", "ann"))
 

@@ -1,7 +1,6 @@
 """The disk under the data directory is full for a while: chat's messages, its pictures, and what comes from Matrix."""
 
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -23,7 +22,6 @@ SETTINGS = {
     "GHOSTLIVE_RTMP__ENABLED": "false",
     "GHOSTLIVE_WEBRTC__ENABLED": "false",
 }
-ACCOUNT = {"name": "olga", "password": "correct horse battery staple"}
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 200_000
 
 
@@ -87,10 +85,7 @@ def test_a_full_disk_acknowledges_nothing_that_it_has_not_and_all_comes_when_the
         program.start()
         assert program.process is not None
         cache = _seen(program.process.pid, disk) / "chat-media"
-        with httpx.Client(base_url=program.url, timeout=60) as owner:
-            link = re.search(r"/setup#(\S+)", program.log)
-            assert link is not None
-            owner.post("/api/v1/setup", json={"token": link[1], **ACCOUNT}).raise_for_status()
+        with program.own() as owner:
             owner.post("/api/v1/streams", json={"name": "full-disk"}).raise_for_status()
             person = synapse.person()
 

@@ -3,7 +3,6 @@
 import re
 import signal
 import sqlite3
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,20 +12,12 @@ from typing import Any
 
 import pytest
 from tests.support.between import Forward, Request, Way, between
-from tests.support.chat_client import ChatClient, chat_url, guest
+from tests.support.chat_client import ChatClient, guest
+from tests.support.matrix_house import CHAT_ALONE, PATIENCE, UNLIMITED, Stream
 from tests.support.program import Program, free_port, wait_for
-from tests.support.synapse import Person, Synapse
+from tests.support.synapse import Synapse
 from tests.support.wrong_clock import WrongClock
 
-PATIENCE = 240.0
-SETTINGS = {
-    "GHOSTLIVE_CHAT__BURST": "0",
-    "GHOSTLIVE_CHAT__ADDRESS_BURST": "0",
-    "GHOSTLIVE_CHAT__GUESTS_PER_ADDRESS": "0",
-    "GHOSTLIVE_TRANSCODE__ENABLED": "false",
-    "GHOSTLIVE_RTMP__ENABLED": "false",
-    "GHOSTLIVE_WEBRTC__ENABLED": "false",
-}
 SEND = re.compile(r"/send/m\.room\.message/")
 TRANSACTION = re.compile(r"/transactions/")
 
@@ -48,7 +39,12 @@ def house(synapse: Synapse, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     """The server; nothing it and the homeserver say to each other goes past what is between them."""
     port = free_port()
     with between(synapse.url) as there, between(f"http://127.0.0.1:{port}", synapse.as_port) as back:
-        environment = {**synapse.environment(), **SETTINGS, "GHOSTLIVE_MATRIX__HOMESERVER_URL": there.url}
+        environment = {
+            **synapse.environment(),
+            **CHAT_ALONE,
+            **UNLIMITED,
+            "GHOSTLIVE_MATRIX__HOMESERVER_URL": there.url,
+        }
         program = Program(tmp_path_factory.mktemp("faults"), environment, http_port=port)
         program.start()
         try:
@@ -56,41 +52,6 @@ def house(synapse: Synapse, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         finally:
             if program.process is not None and program.process.poll() is None:
                 program.stop(signal.SIGKILL)
-
-
-class Stream:
-    """One stream, its page and its room."""
-
-    def __init__(self, house: House, name: str) -> None:
-        house.program.add_stream(name)
-        self.synapse = house.synapse
-        self.url = chat_url(house.program.url, name)
-        self.reader: Person = house.synapse.person()
-        self.room = str(wait_for("the room", lambda: self._join(name), PATIENCE))
-
-    def _join(self, name: str) -> str | None:
-        try:
-            return self.synapse.join(self.reader, f"#live_{name}:{self.synapse.server_name}")
-        except Exception:  # it is not there yet
-            return None
-
-    def bodies(self) -> list[str]:
-        """What was said in the room, in its order; what the bot says for somebody begins with their name."""
-        found = []
-        for event in self.synapse.timeline(self.reader, self.room):
-            if event["type"] == "m.room.message":
-                body: str = event["content"]["body"]
-                profile = event["content"].get("com.beeper.per_message_profile")
-                found.append(body if profile is None else body.removeprefix(f"{profile['displayname']}: "))
-        return found
-
-    def wait_for(self, count: int) -> list[str]:
-        """What was said, once it is so much; not asked too often, since reading it is work for the homeserver."""
-        end = time.monotonic() + PATIENCE
-        while len(said := self.bodies()) < count:
-            assert time.monotonic() < end, f"waited in vain for {count} messages, there are {said}"
-            time.sleep(0.5)
-        return said
 
 
 def post(page: ChatClient, texts: Sequence[str]) -> None:
@@ -110,7 +71,7 @@ def numbered(what: str, count: int) -> list[str]:
 
 
 def test_a_homeserver_that_takes_five_seconds_for_each_answer_is_waited_for_by_nobody(house: House) -> None:
-    stream = Stream(house, "slow")
+    stream = Stream(house.program, house.synapse, "slow")
     texts = numbered("slow", 20)
     house.there.answered.clear()
     house.there.delay = 5.0
@@ -133,7 +94,7 @@ def test_a_homeserver_that_takes_five_seconds_for_each_answer_is_waited_for_by_n
 
 
 def test_errors_and_broken_connections_lose_and_double_nothing(house: House) -> None:
-    stream = Stream(house, "broken")
+    stream = Stream(house.program, house.synapse, "broken")
     texts = numbered("broken", 24)
     house.there.path = SEND
     try:
@@ -154,7 +115,7 @@ def test_errors_and_broken_connections_lose_and_double_nothing(house: House) -> 
 
 
 def test_transactions_that_come_again_and_in_another_order_are_shown_once(house: House) -> None:
-    stream = Stream(house, "repeated")
+    stream = Stream(house.program, house.synapse, "repeated")
     texts = numbered("again", 12)
     held = texts[::3]
     kept: list[Request] = []
@@ -212,7 +173,7 @@ def locked(file: Path) -> Iterator[None]:
 
 
 def test_a_homeserver_whose_database_is_locked_gets_everything_once(house: House) -> None:
-    stream = Stream(house, "their-lock")
+    stream = Stream(house.program, house.synapse, "their-lock")
     with guest(stream.url, "Ada") as ada:
         ada.post("before", "before")
         assert stream.wait_for(1) == ["before"]
@@ -227,7 +188,7 @@ def test_a_homeserver_whose_database_is_locked_gets_everything_once(house: House
 
 
 def test_our_own_database_is_locked_and_nothing_is_said_that_is_not_stored(house: House) -> None:
-    stream = Stream(house, "our-lock")
+    stream = Stream(house.program, house.synapse, "our-lock")
     with guest(stream.url, "Ada") as ada, guest(stream.url, "Bob") as bob:
         bob.post("before", "before")
         texts = numbered("stored", 10)
@@ -251,7 +212,7 @@ def test_our_own_database_is_locked_and_nothing_is_said_that_is_not_stored(house
 
 
 def test_clocks_that_disagree_lose_nothing_and_nothing_is_of_tomorrow(house: House, tmp_path: Path) -> None:
-    stream = Stream(house, "clocks")
+    stream = Stream(house.program, house.synapse, "clocks")
     program = house.program
     usual: Any = program.environment
     clock = WrongClock(tmp_path / "clock")

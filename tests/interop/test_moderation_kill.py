@@ -1,30 +1,17 @@
 """The running program, killed while messages wait for a moderator: none is lost, none is said twice."""
 
-import re
 import signal
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.support.chat_client import ChatClient, chat_url
-from tests.support.program import Program, running
+from tests.support.program import running
 
 pytestmark = pytest.mark.interop
 
 CHAT = "/api/v1/streams/demo/chat"
-
-
-def _owner(program: Program) -> httpx.Client:
-    """The owner of that server, by the link that it printed."""
-    link = re.search(r"/setup#(\S+)", program.log)
-    assert link is not None
-    client = httpx.Client(base_url=program.url, timeout=30)
-    account = {"token": link[1], "name": "olga", "password": "correct horse battery staple"}
-    client.post("/api/v1/setup", json=account).raise_for_status()
-    client.post("/api/v1/streams", json={"name": "demo"}).raise_for_status()
-    return client
 
 
 def _held(owner: httpx.Client) -> list[dict[str, Any]]:
@@ -33,7 +20,8 @@ def _held(owner: httpx.Client) -> list[dict[str, Any]]:
 
 
 def test_killed_while_messages_wait(tmp_path: Path) -> None:
-    with running(tmp_path, {"GHOSTLIVE_LOG__LEVEL": "info"}) as program, closing(_owner(program)) as owner:
+    with running(tmp_path, {"GHOSTLIVE_LOG__LEVEL": "info"}) as program, program.own() as owner:
+        owner.post("/api/v1/streams", json={"name": "demo"}).raise_for_status()
         owner.patch(f"{CHAT}/rules", json={"approve": True}).raise_for_status()
         with ChatClient(chat_url(program.url, "demo")) as ann:
             ann.join("Ann")

@@ -5,6 +5,7 @@ import itertools
 import json
 import os
 import random
+import re
 import signal
 import socket
 import ssl
@@ -26,6 +27,8 @@ from ghostlive.db.engine import Database
 from ghostlive.db.streams import StreamRepository
 
 START_WITHIN = 60.0
+OWNER = {"name": "olga", "password": "correct horse battery staple"}
+"""The account that `Program.own` makes."""
 
 _NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
@@ -193,6 +196,15 @@ class Program:
         with ThreadPoolExecutor(1) as thread:
             thread.submit(asyncio.run, add()).result()
         return secret
+
+    @contextmanager
+    def own(self) -> Iterator[httpx.Client]:
+        """Make the owner's account (`OWNER`) by the link that the server printed last; who has signed in with it."""
+        links = re.findall(r"/setup#(\S+)", self.log)
+        assert links, self.log
+        with httpx.Client(base_url=self.url, timeout=60, verify=_NO_CERTIFICATES) as client:
+            client.post("/api/v1/setup", json={"token": links[-1], **OWNER}).raise_for_status()
+            yield client
 
     def stream(self, name: str) -> Any:
         """What the API says of a stream."""

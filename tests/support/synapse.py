@@ -7,8 +7,9 @@ One for all tests of a package; each test uses streams (rooms) of its own:
 The fixtures `synapse` are made in the package's `conftest.py` by `running_synapse`. What calls the homeserver has the
 registration `synapse.registration` (`as_token`, `hs_token`); the homeserver sends transactions to `synapse.as_url`,
 whose port is free for one listener at a time: `Program(…, http_port=synapse.as_port,
-environment=synapse.environment())` is a whole Ghost Live on it. After an outage of the listener Synapse waits longer
-and longer before it tries again: ping it (`/_matrix/client/v1/appservice/ghostlive/ping`), as the bridge does.
+environment=synapse.environment())` is a whole Ghost Live on it, `tests.support.matrix_house` has one for all. After an
+outage of the listener Synapse waits longer and longer before it tries again: ping it
+(`/_matrix/client/v1/appservice/ghostlive/ping`), as the bridge does.
 """
 
 import hashlib
@@ -195,13 +196,7 @@ class Synapse:
     def person(self, name: str = "", *, admin: bool = False) -> Person:
         """A new account with this local part (a new one each time when it is empty), signed in."""
         name = name or f"person{os.getpid()}-{next(_NUMBERS)}"
-        nonce = self.call("GET", "/_synapse/admin/v1/register")["nonce"]
-        text = "\0".join((nonce, name, "password", "admin" if admin else "notadmin"))
-        key = self.identity.secrets.registration_shared_secret
-        mac = hmac.new(key.encode(), text.encode(), hashlib.sha1).hexdigest()
-        body = {"nonce": nonce, "username": name, "password": "password", "admin": admin, "mac": mac}
-        made = self.call("POST", "/_synapse/admin/v1/register", body)
-        return Person(made["user_id"], made["access_token"])
+        return register(self.url, self.identity, name, admin=admin)
 
     def call(
         self, method: str, path: str, body: Any = None, *, by: Person | None = None, ghost: str = "", **query: str
@@ -216,12 +211,7 @@ class Synapse:
         elif ghost:
             headers["Authorization"] = f"Bearer {self.identity.secrets.as_token}"
             query["user_id"] = ghost
-        answer = _client().request(
-            method, f"{self.url}{path}", json=body, headers=headers, params=query, timeout=START_WITHIN
-        )
-        if answer.is_error:
-            raise httpx.HTTPStatusError(f"{answer.status_code}: {answer.text}", request=answer.request, response=answer)
-        return answer.json()
+        return _asked(method, f"{self.url}{path}", json=body, headers=headers, params=query)
 
     def room(self, alias: str) -> str:
         """The room's ID, by its alias."""
@@ -263,6 +253,24 @@ class Synapse:
             if "end" not in page:
                 return events
             since["from"] = page["end"]
+
+
+def register(url: str, identity: Identity, name: str, *, password: str = "password", admin: bool = False) -> Person:
+    """Make an account on a homeserver that runs at that address."""
+    nonce = _asked("GET", f"{url}/_synapse/admin/v1/register")["nonce"]
+    text = "\0".join((nonce, name, password, "admin" if admin else "notadmin"))
+    key = identity.secrets.registration_shared_secret
+    mac = hmac.new(key.encode(), text.encode(), hashlib.sha1).hexdigest()
+    body = {"nonce": nonce, "username": name, "password": password, "admin": admin, "mac": mac}
+    made = _asked("POST", f"{url}/_synapse/admin/v1/register", json=body)
+    return Person(made["user_id"], made["access_token"])
+
+
+def _asked(method: str, url: str, **request: Any) -> Any:
+    answer = _client().request(method, url, timeout=START_WITHIN, **request)
+    if answer.is_error:
+        raise httpx.HTTPStatusError(f"{answer.status_code}: {answer.text}", request=answer.request, response=answer)
+    return answer.json()
 
 
 def _client() -> httpx.Client:
