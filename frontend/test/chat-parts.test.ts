@@ -311,6 +311,23 @@ describe("signing in with Matrix", () => {
     vi.useRealTimers();
   });
 
+  test("who comes back from their client need not wait", async () => {
+    vi.useFakeTimers();
+    const http = (async (method: string) =>
+      method === "POST" ? { code: "1", bot: "@x:y", expires_in: 600 } : { matrix: "@a:example.org" }) as Http;
+    const linked = vi.fn();
+    const signIn = new SignIn(linked, http);
+    document.dispatchEvent(new Event("visibilitychange"));
+    await signIn.ask();
+    await vi.advanceTimersByTimeAsync(100);
+    expect(signIn.matrix).toBeNull();
+    document.dispatchEvent(new Event("visibilitychange"));
+    await vi.advanceTimersByTimeAsync(0);
+    expect([signIn.matrix, signIn.code]).toEqual(["@a:example.org", null]);
+    expect(linked).toHaveBeenCalledOnce();
+    vi.useRealTimers();
+  });
+
   test("who sent the code is nobody here before the page says yes", async () => {
     vi.useFakeTimers();
     const asked: string[] = [];

@@ -39,6 +39,7 @@ export class SignIn {
   constructor(linked: () => void, http: Http = createHttp()) {
     this.#linked = linked;
     this.#http = http;
+    document.addEventListener("visibilitychange", this.#back);
   }
 
   /** Asks whether this browser is somebody already. */
@@ -98,6 +99,7 @@ export class SignIn {
   stop(): void {
     this.#stopped = true;
     clearTimeout(this.#timer);
+    document.removeEventListener("visibilitychange", this.#back);
   }
 
   /** False when it did not work; `problem` says why. */
@@ -126,12 +128,21 @@ export class SignIn {
   #wait(): void {
     clearTimeout(this.#timer);
     if (this.#stopped) return;
-    this.#timer = setTimeout(async () => {
-      await this.look();
-      if (this.#stopped || this.code === null) return;
-      if (this.matrix !== null) this.#done();
-      else if (this.claimed === null && Date.now() >= this.#until) this.expired = true;
-      else this.#wait();
-    }, LOOK_MS);
+    this.#timer = setTimeout(() => void this.#see(), LOOK_MS);
+  }
+
+  /** People come back to the page from their Matrix client, which they sent the code with. */
+  readonly #back = () => {
+    if (document.hidden || this.code === null || this.expired) return;
+    clearTimeout(this.#timer);
+    void this.#see();
+  };
+
+  async #see(): Promise<void> {
+    await this.look();
+    if (this.#stopped || this.code === null) return;
+    if (this.matrix !== null) this.#done();
+    else if (this.claimed === null && Date.now() >= this.#until) this.expired = true;
+    else this.#wait();
   }
 }
