@@ -32,6 +32,8 @@ SETTINGS = {
     "GHOSTLIVE_TRANSCODE__ENABLED": "false",
     "GHOSTLIVE_RTMP__ENABLED": "false",
     "GHOSTLIVE_WEBRTC__ENABLED": "false",
+    # Who has all guests come and speak first reads what the first of them were sent only then.
+    "GHOSTLIVE_HTTP__STALL_TIMEOUT": "600",
 }
 BOT = "@_ghostlive:chat.test"
 STATE = re.compile(r"/rooms/[^/]+/(members|joined_members|state|messages)(/|\?|$)")

@@ -187,11 +187,12 @@ class Rooms:
                 self._client.set_state(room, TOMBSTONE, {"body": _CLOSED, "replacement_room": space or room})
             )
             await self._if_allowed(self._client.leave(room))
+        if room is not None and await self._store.has_ghosts(record.id):
+            await self._remember(record, {CLOSED: True})
+        else:
+            await self._store.forget_room(record.id)
+        if room is not None:
             _log.info("a room was closed", stream=record.stream, room=room)
-            if await self._store.has_ghosts(record.id):
-                await self._remember(record, {CLOSED: True})
-                return
-        await self._store.forget_room(record.id)
 
     # -- being there
 
