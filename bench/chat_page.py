@@ -25,7 +25,7 @@ from playwright.async_api import Browser, CDPSession, Page, async_playwright, ex
 
 from bench.chat_crowd import crowd
 from bench.chat_fanout import LIMITS
-from bench.clip import Clip, connect, make_clip
+from bench.clip import Clip, broadcasting, make_clip
 from bench.harness import Report, Row, arguments, ghostlive, in_memory, need, percentile, ratio
 
 RATE: Final = 500 / 60
@@ -186,7 +186,7 @@ async def _measure(folder: Path, clip: Clip, runs: int, seconds: float) -> dict[
     with ghostlive(folder / "data", {**LIMITS, "GHOSTLIVE_CHAT__HISTORY": str(HISTORY)}) as program:
         key = program.add_stream("bench")
         async with (
-            _publishing(clip, program.rtmp_port, key),
+            broadcasting(clip, program.rtmp_port, key),
             crowd(f"ws://127.0.0.1:{program.http_port}/api/v1/streams/bench/chat", _VIEWER) as people,
             _chromium() as browser,
         ):
@@ -205,17 +205,6 @@ async def _measure(folder: Path, clip: Clip, runs: int, seconds: float) -> dict[
                             Run(rest, busy, people.said - before, held["Nodes"], held["JSHeapUsedSize"] / 1e6)
                         )
     return found
-
-
-@asynccontextmanager
-async def _publishing(clip: Clip, port: int, key: str) -> AsyncIterator[None]:
-    encoder = await connect(clip, port, key)
-    run = asyncio.ensure_future(encoder.run())
-    try:
-        yield
-    finally:
-        encoder.abort()
-        await run
 
 
 @asynccontextmanager

@@ -6,7 +6,8 @@ differences, so that one loop's bytes go on where the last one's ended.
 
 import asyncio
 import subprocess
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -235,3 +236,15 @@ async def connect(clip: Clip, port: int, key: str, **more: Callable[[int, Messag
     )
     await asyncio.wait_for(encoder.published, 15)
     return encoder
+
+
+@asynccontextmanager
+async def broadcasting(clip: Clip, port: int, key: str) -> AsyncIterator[None]:
+    """Publish `clip` from this process; ended as a power cut would."""
+    encoder = await connect(clip, port, key)
+    run = asyncio.ensure_future(encoder.run())
+    try:
+        yield
+    finally:
+        encoder.abort()
+        await run

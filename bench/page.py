@@ -18,7 +18,7 @@ from typing import Any, Final
 
 from playwright.async_api import Browser, CDPSession, async_playwright
 
-from bench.clip import Clip, connect, make_clip
+from bench.clip import Clip, broadcasting, make_clip
 from bench.harness import Report, Row, arguments, free_port, ghostlive, in_memory, need, nginx, percentile, ratio
 
 HLS_JS: Final = Path("frontend/node_modules/hls.js/dist/hls.min.js")
@@ -152,8 +152,8 @@ async def _measure(folder: Path, clip: Clip, runs: int, rest: float) -> dict[int
     with ghostlive(folder / "data") as program, nginx(folder / "nginx", http, rtmp):
         key = program.add_stream("bench")
         async with (
-            _publishing(clip, program.rtmp_port, key),
-            _publishing(clip, rtmp_port, "bench"),
+            broadcasting(clip, program.rtmp_port, key),
+            broadcasting(clip, rtmp_port, "bench"),
             _chromium() as browser,
         ):
             await asyncio.sleep(WARM_UP)
@@ -163,17 +163,6 @@ async def _measure(folder: Path, clip: Clip, runs: int, rest: float) -> dict[int
                 theirs.append(await _visit(browser, f"http://127.0.0.1:{port}/", slowed))
                 await asyncio.sleep(rest)
     return visits
-
-
-@asynccontextmanager
-async def _publishing(clip: Clip, port: int, key: str) -> AsyncIterator[None]:
-    encoder = await connect(clip, port, key)
-    run = asyncio.ensure_future(encoder.run())
-    try:
-        yield
-    finally:
-        encoder.abort()
-        await run
 
 
 @asynccontextmanager
