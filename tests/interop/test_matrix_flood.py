@@ -73,7 +73,7 @@ class Stream:
     def _join(self, name: str) -> str | None:
         try:
             return self.synapse.join(self.reader, f"#live_{name}:{self.synapse.server_name}")
-        except Exception:  # it is not there yet
+        except httpx.HTTPStatusError:  # it is not there yet
             return None
 
     def said(self) -> list[tuple[str, str, bool]]:
