@@ -5,6 +5,7 @@ And the bot's private rooms: whoever invites it can write to it, which is how pe
 """
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -73,7 +74,8 @@ class WayBack:
             "m.mentions": {"user_ids": [event.sender]},
             "m.relates_to": {"m.in_reply_to": {"event_id": event.event_id}},
         }
-        txn = f"a{event.event_id}-{len(words)}"
+        # The same answer again is one; another one to the same event is not.
+        txn = f"a{event.event_id}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
         self._put("answer", lambda: self._client.send(event.room_id, MESSAGE, content, txn=txn))
 
     def enter(self, room_id: str) -> None:

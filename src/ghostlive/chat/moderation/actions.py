@@ -55,8 +55,20 @@ class Actions:
 
     # -- messages
 
-    async def delete(self, room: Room, actor: Actor, ids: Sequence[int], *, event: str | None = None) -> list[int]:
-        """Take messages away; the ids of those that were there. Raises `NotFoundError` when none is."""
+    async def delete(
+        self,
+        room: Room,
+        actor: Actor,
+        ids: Sequence[int],
+        *,
+        reason: str = "",
+        event: str | None = None,
+        redacted: str | None = None,
+    ) -> list[int]:
+        """Take messages away; the ids of those that were there. Raises `NotFoundError` when none is.
+
+        `redacted` is the event of the message in Matrix, when `event` has taken it away there.
+        """
         self._check(room, actor)
 
         async def store(transaction: ChatTransaction, seq: int) -> tuple[Act, list[int]]:
@@ -67,7 +79,9 @@ class Actions:
             last = records[gone[-1]]
             authors = {record.author for record in records.values()}
             target = Author(last.author, last.name, Role(last.role), last.mxid) if len(authors) == 1 else None
-            act = Act("delete", actor, target, detail=_detail(event, ids=gone, all=False))
+            act = Act("delete", actor, target, reason=reason, detail=_detail(event, ids=gone, all=False))
+            if redacted is not None:  # before the outbox can see the deletion, else it redacts that event once more
+                await transaction.remove_event(redacted)
             await self._delete(transaction, room, seq, gone, act)
             return act, gone
 
