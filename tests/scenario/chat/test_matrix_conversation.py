@@ -149,6 +149,18 @@ async def test_words_replies_edits_reactions_and_deletions_in_both_directions(ho
     assert shown["reply"]["id"] == hello
     assert shown["author"]["matrix"] == alice.mxid
 
+    await page.post("how are you, @alice?", reply=shown["id"])
+    await page.post("and me?", reply=hello)
+    await house.until(lambda: room.bodies()[-1:] == ["and me?"], "the answers")
+    *_, hers, mine = house.events("m.room.message")
+    assert hers["m.relates_to"] == {"m.in_reply_to": {"event_id": answer_id}}
+    assert hers["m.mentions"] == {"user_ids": [alice.mxid]}, "or her client says nothing of it"
+    assert mine["m.mentions"] == {}, "nobody of the room"
+    for text in ("and me?", "how are you, @alice?"):
+        [number] = [number for number, one in page.shown.items() if one["text"] == text]
+        page.send({"type": "delete", "id": number})
+    await house.until(lambda: page.texts() == ["hello", "hi Ann"], "them gone")
+
     page.send({"type": "react", "id": shown["id"], "key": "👍", "on": True})
     await house.until(lambda: house.events("m.reaction"), "the reaction in the room")
     assert house.events("m.reaction")[0]["m.relates_to"] == {
