@@ -382,7 +382,9 @@ async def test_who_moderates_in_a_client_gives_the_page_emotes(house: House, ann
         await expect(page.get_by_test_id("chat-message").locator("img[alt=':löop:']")).to_be_visible()
     finally:
         await context.close()
-    await ann.until("it in the room", "events().some((event) => event.getContent().formatted_body?.includes(mxc))", mxc=mxc)
+    await ann.until(
+        "it in the room", "events().some((event) => event.getContent().formatted_body?.includes(mxc))", mxc=mxc
+    )
 
 
 def _act(page: ChatClient, act: str, **members: Any) -> None:

@@ -261,9 +261,7 @@ async def test_who_moderates_is_spared_and_nobody_acts_on_themselves(chat: Chat,
     assert await audit(chat, room) == []
 
 
-async def test_who_moderated_once_is_nobody_special_any_more(
-    chat: Chat, room: Room, mod: Page, owner: Actor
-) -> None:
+async def test_who_moderated_once_is_nobody_special_any_more(chat: Chat, room: Room, mod: Page, owner: Actor) -> None:
     """What they said last bears the mark that they had then, and they may be away: neither keeps them from a ban."""
     actions = chat.moderation.actions
     mona = Author(matrix_author_id(MXID), "Mona", Mark.MODERATOR, MXID)

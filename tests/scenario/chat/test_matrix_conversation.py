@@ -299,6 +299,18 @@ async def test_two_answers_to_one_message_are_two(house: House) -> None:
     await house.until(lambda: len(_answers(house, asked)) == 2, "both")
 
 
+async def test_a_guest_has_no_private_rooms_and_says_so(house: House) -> None:
+    page = await house.chat.enter("Ann")
+    await page.post("hello")
+    await house.until(lambda: house.room.bodies() == ["hello"], "the guest in the room")
+    ghost = next(event.sender for event in house.room.timeline if event.content.get("body") == "hello")
+    private = house.homeserver.make_room(house.alice.mxid, {"preset": "trusted_private_chat"})
+    await house.alice.invite(private.id, ghost)
+    assert private.membership(ghost) == "invite"
+    await house.until(lambda: private.membership(ghost) == "leave", "the refusal")
+    assert house.room.membership(ghost) == "join"
+
+
 async def test_what_a_moderator_redacts_there_is_not_redacted_once_more_by_us(house: House) -> None:
     """Clients show the reason of the last redaction, which is to be theirs; the studio shows it, too."""
     mona, room = house.homeserver.user("mona"), house.room
