@@ -384,6 +384,19 @@ async def test_pins_and_power_levels(chat: Chat, matrix: Matrix) -> None:
     assert said["author"]["role"] == "moderator"
 
 
+async def test_a_moderator_who_is_banned_in_a_matrix_client_is_none_any_more(chat: Chat, matrix: Matrix) -> None:
+    page = await chat.enter()
+    given = {"users": {MALLORY: 50, ALICE: 90}}
+    await matrix.send("m.room.power_levels", given, state_key="", unsigned={"prev_content": {"users": {ALICE: 90}}})
+    await matrix.say("I keep order", sender=MALLORY)
+    [said] = await shown(page, 1)
+    assert said["author"]["role"] == "moderator"
+    await matrix.member(MALLORY, "ban", "join", sender=ALICE, reason="not like this")
+    assert [(ban.mxid, ban.reason) for ban in await chat.service.bans("demo")] == [(MALLORY, "not like this")]
+    room = await chat.service.enter("demo")
+    assert not room.moderation.moderators
+
+
 async def test_commands_and_codes_are_no_messages(chat: Chat, matrix: Matrix) -> None:
     page = await chat.enter()
 

@@ -509,6 +509,8 @@ class Incoming:
             if self._is_banned(room, mxid, author_id):
                 return
             moderator = await self._moderator(room, event)
+            if mxid in room.moderation.moderators:  # somebody above them did it, so it takes that from them, too
+                await self.actions.moderator(room, moderator, mxid=mxid, on=False, event=event.event_id)
             await self.actions.ban(
                 room,
                 moderator,
