@@ -292,17 +292,22 @@ class Banning:
         """Ban somebody. Raises a `RefusalError`."""
 
         async def store(transaction: ChatTransaction, seq: int) -> Stored:
+            target, _ = await self._target(transaction, room, order)
+            if target.role is not Role.GUEST:
+                raise NotAllowedError("Who moderates this chat cannot be banned from it.")
             return await self.store(transaction, seq, room, order)
 
         return (await self._writer.change(store, lambda stored, seq: self.apply(room, stored, seq))).ban
 
     async def store(self, transaction: ChatTransaction, seq: int, room: Room, order: Order) -> Stored:
-        """Store a ban. May run several times. Raises a `RefusalError`."""
+        """Store a ban. May run several times. Raises a `RefusalError`.
+
+        That nobody is banned who moderates, who calls has to look after: what somebody said last bears the role that
+        they had then.
+        """
         target, trace = await self._target(transaction, room, order)
         if target.id == order.by.author.id:
             raise NotAllowedError("You cannot ban yourself.")
-        if target.role is not Role.GUEST:
-            raise NotAllowedError("Who moderates this chat cannot be banned from it.")
         now = self._now()
         record = await add_ban(
             transaction.connection,

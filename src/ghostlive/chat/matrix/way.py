@@ -5,6 +5,7 @@ And the bot's private rooms: whoever invites it can write to it, which is how pe
 """
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable
 from datetime import datetime
@@ -16,6 +17,7 @@ from ghostlive.chat.errors import BannedError, ListedError, RefusalError
 from ghostlive.chat.matrix.client import MatrixClient
 from ghostlive.chat.matrix.errors import MatrixError, UnreachableError
 from ghostlive.chat.matrix.events import ENCRYPTED, MEMBER, MESSAGE, RoomEvent, text
+from ghostlive.chat.matrix.ghosts import ghost_author
 from ghostlive.chat.matrix.pace import Backoff, Budget, Line, pause
 from ghostlive.chat.matrix.reach import LISTED
 from ghostlive.core.clock import Clock
@@ -73,12 +75,17 @@ class WayBack:
             "m.mentions": {"user_ids": [event.sender]},
             "m.relates_to": {"m.in_reply_to": {"event_id": event.event_id}},
         }
-        txn = f"a{event.event_id}-{len(words)}"
+        # The same answer again is one; another one to the same event is not.
+        txn = f"a{event.event_id}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
         self._put("answer", lambda: self._client.send(event.room_id, MESSAGE, content, txn=txn))
 
     def enter(self, room_id: str) -> None:
         """Accept an invitation."""
         self._put("join", lambda: self._client.join(room_id))
+
+    def decline(self, room_id: str, ghost: str) -> None:
+        """Refuse an invitation of a ghost."""
+        self._put("leave", lambda: self._client.leave(room_id, user=ghost))
 
     async def run(self) -> None:
         """Do what is to be done, until cancelled."""
@@ -123,6 +130,7 @@ class PrivateRooms:
         self._clock = clock
         self.heard = heard
         self._invites = Budget(_INVITES, 20)
+        self._declines = Budget(1.0, 20)
         self._answers = Budget(1.0, 20)
 
     async def handle(self, event: RoomEvent, now: datetime) -> None:
@@ -133,11 +141,19 @@ class PrivateRooms:
             if event.content.get("is_direct") is True and self._invites.take(self._clock.now()):
                 self._way.enter(event.room_id)
             return
+        if event.type == MEMBER and event.membership == "invite" and self._is_ghost(event.state_key or ""):
+            # Else it looks as if they might still come, and read what is written to them meanwhile.
+            if self._declines.take(self._clock.now()):
+                self._way.decline(event.room_id, event.state_key or "")
+            return
         if event.type == ENCRYPTED:
             self._answer(event, _ENCRYPTED)
         elif event.type == MESSAGE and text(event.content, "msgtype") == "m.text":
             answer = await self.heard(event.sender, text(event.content, "body").strip(), now)
             self._answer(event, answer or _NO_CODE)
+
+    def _is_ghost(self, mxid: str) -> bool:
+        return ghost_author(mxid, self._bot.partition(":")[2]) is not None
 
     def _answer(self, event: RoomEvent, words: str) -> None:
         if self._answers.take(self._clock.now()):  # two bots could talk for ever
