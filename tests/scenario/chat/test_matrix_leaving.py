@@ -198,6 +198,26 @@ async def test_the_task_goes_on_after_trouble(world: World) -> None:
         await world.until(lambda: all(world.room.membership(ghost) == "leave" for ghost in ghosts), "them to leave")
 
 
+async def test_the_task_looks_when_it_is_told_and_when_the_homeserver_is_back(world: World) -> None:
+    leaving = _leaving(world)
+    await _close(world)
+    ghosts = [world.ghost(name) for name in ("ada", "bob", "eve")]
+    async with TaskScope("leaving") as scope:
+        world.homeserver.dead = True
+        world.line.mend()
+        scope.spawn(leaving.run(), name="leaving")
+        await world.until(lambda: not world.line.is_up, "it to find the homeserver gone")
+        leaving.wake()
+        world.homeserver.dead = False
+        began = world.chat.clock.now()
+        async with asyncio.timeout(PATIENCE):
+            world.line.mend()
+            while any(world.room.membership(ghost) == "join" for ghost in ghosts):
+                world.chat.clock.advance(0.01)
+                await asyncio.sleep(0.001)
+    assert world.chat.clock.now() - began < 500
+
+
 async def _moderator(world: World) -> FakeUser:
     owner = world.homeserver.user("owner")
     await owner.join(world.room.id)
