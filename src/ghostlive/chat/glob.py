@@ -109,13 +109,11 @@ class Globs(Generic[K]):
                 yield key
         at = text.find(":")
         while self._by_server and at >= 0:
-            for key, glob in self._by_server.get(text[at + 1 :], _NONE).items():
-                if glob.matches(text):
-                    yield key
+            if (theirs := self._by_server.get(text[at + 1 :])) is not None:
+                for key, glob in theirs.items():
+                    if glob.matches(text):
+                        yield key
             at = text.find(":", at + 1)
-
-
-_NONE: Final[dict[object, Glob]] = {}
 
 
 def _compile(parts: list[str]) -> re.Pattern[str]:
