@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.chat import PATIENCE, Chat, JumpingClock, Page, open_chat
-from tests.support.fake_homeserver import FakeHomeserver, FakeUser
+from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.fake_matrix import FakeUser
 from tests.support.fake_rooms import FakeRoom
 
 from ghostlive.access.browser import read_browser

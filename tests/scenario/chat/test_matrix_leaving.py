@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 from tests.support.chat import PATIENCE
-from tests.support.fake_homeserver import FakeUser
+from tests.support.fake_matrix import FakeUser
 from tests.support.matrix import World, open_world
 
 from ghostlive.chat.matrix.leaving import Leaving
