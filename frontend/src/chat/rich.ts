@@ -1,6 +1,6 @@
 import { linkify } from "./linkify";
 import { mark } from "./marks";
-import { MEDIA_PATH } from "./protocol";
+import { isOwnPath } from "./protocol";
 
 /**
  * The server has cleaned the HTML of a message; here it is cleaned again, by building anew only what is known: nothing
@@ -82,7 +82,7 @@ function make(node: Element, name: string, still: boolean): HTMLElement | null {
   if (name === "img") {
     const source = node.getAttribute("src") ?? "";
     const alt = node.getAttribute("alt") ?? "";
-    if (!source.startsWith(MEDIA_PATH) || source.includes("..")) return null;
+    if (!isOwnPath(source)) return null;
     const image = document.createElement("img");
     Object.assign(image, {
       className: "emote",

@@ -208,6 +208,7 @@ class Application:
                 setup=self.setup,
                 addresses=IngestAddresses(config.server.public_host, _ingest_ports(config)),
                 desk=ModerationDesk(chat, moderation, stored) if config.chat.enabled else None,
+                pictures=pictures if config.chat.enabled else None,
                 transcode=TranscodeParts(self.transcode, ladders, config.transcode),
                 health=self.health,
                 matrix=self.matrix if config.chat.enabled else None,

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from tests.support.chat import PATIENCE, Chat, Json, Page, open_chat
-from tests.support.fake_homeserver import FakeHomeserver, FakeUser
+from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.fake_matrix import FakeUser
 from tests.support.fake_rooms import FakeRoom
 
 from ghostlive.chat.matrix.bridge import Bridge
