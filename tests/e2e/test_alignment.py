@@ -36,7 +36,6 @@ _WATCH = """() => {
   const chat = document.querySelector("[data-testid=chat]");
   new MutationObserver(look).observe(chat, { subtree: true, childList: true });
 }"""
-_BACK = "seconds => { document.querySelector('video').currentTime -= seconds; }"
 _GO_TO = "moment => { document.querySelector('video').currentTime += (moment - window.moment()) / 1000; }"
 # Something is played: what the picture shows is for other tests, and decoding it is most of the work.
 _PLAYS = """() => {
@@ -163,7 +162,7 @@ async def test_who_goes_back_reads_what_was_said_then(steady: Channel, early: in
         later = ann.post("and another", "another")
         await viewer.expect_message(later)
         await page.evaluate(_PAUSE)
-        await page.evaluate(_BACK, 10)
+        await page.evaluate(_GO_TO, said_at(ann, later) - 9000)
         await viewer.expect_message(later, shown=False)
         await viewer.expect_message(early)
         # Most of what lies between is not waited for.
