@@ -49,13 +49,10 @@ demo: $(MADE)/runtime $(MADE)/matrix $(MADE)/pages
 serve: $(MADE)/runtime $(MADE)/pages
 	@exec $(BIN)/ghostlive serve --data $(DATA)
 
-# The longest part comes last, so that its summary is what one sees. Three workers: see tests/support/schedule.py.
-# What Python compiles once need not be compiled by each program that a test starts (PYTHONDONTWRITEBYTECODE).
 test: $(MADE)/dev $(MADE)/pages
 	@scripts/packages test
 	@echo "== front end" && cd frontend && ../scripts/node npm run --silent test
-	@scripts/newest-python
-	@echo "== all tests on $$($(BIN)/python -V)" && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@scripts/python-tests
 
 # One after the other: each of them keeps the whole machine busy.
 campaign: $(MADE)/dev $(MADE)/pages
