@@ -43,7 +43,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Sch
 
 
 def pytest_collection_finish() -> None:
-    """What was imported and collected stays: walking it again and again was a twelfth of the unit tests' work."""
+    """What was imported and collected stays: the garbage collector need not walk it again and again."""
     gc.freeze()
 
 
