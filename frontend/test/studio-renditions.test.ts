@@ -2,6 +2,7 @@ import { mount, unmount } from "svelte";
 import { describe, expect, test, vi } from "vitest";
 import { en } from "../src/lib/i18n/en";
 import { type Rendition, type RenditionSetting, StudioApi } from "../src/studio/api";
+import LadderPanel from "../src/studio/LadderPanel.svelte";
 import {
   checkRows,
   newRow,
@@ -11,7 +12,6 @@ import {
   toRow,
   toSetting,
 } from "../src/studio/ladder";
-import LadderPanel from "../src/studio/LadderPanel.svelte";
 import { encoderName, renditionFacts, stateText, warningWords } from "../src/studio/renditions";
 import { FakeServer, json } from "./studio-support";
 

@@ -93,7 +93,8 @@ export const studio = {
   "studio.save": "Save",
   "studio.saved": "Saved.",
 
-  "studio.preview.offline": "Nothing on the air. Start streaming in OBS or from the browser; the picture appears here by itself.",
+  "studio.preview.offline":
+    "Nothing on the air. Start streaming in OBS or from the browser; the picture appears here by itself.",
   "studio.end": "End broadcast",
   "studio.end.title": "End the broadcast?",
   "studio.end.text":
