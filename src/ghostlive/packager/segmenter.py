@@ -396,12 +396,14 @@ class StreamSegmenter:
             events = lane.packager.push(waiting.popleft())
             if events:
                 out = [*(out or ()), *events]
+        patience = int(_PATIENCE * lane.timescale)
         if lane.silence is not None:
             events = lane.packager.fill(horizon - lane.silence.patience)
             if events:
                 out = [*(out or ()), *events]
-        elif lane.packager.behind(horizon - int(_PATIENCE * lane.timescale)):
-            events = lane.packager.expire(horizon - int(_PATIENCE * lane.timescale))
+            patience = max(patience, lane.silence.patience)
+        if lane.packager.behind(horizon - patience):
+            events = lane.packager.expire(horizon - patience)
             if events:
                 out = [*(out or ()), *events]
         return out

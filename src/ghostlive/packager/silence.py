@@ -25,6 +25,9 @@ _MEMORY: Final = 5.0
 _FIRST: Final = 2.0
 """Seconds that sound is waited for of which none has come yet."""
 
+_LONGEST: Final = 30.0
+"""Seconds that are filled at once, at the most: a source whose timestamps leap gets a gap, not hours of packets."""
+
 
 class Silence:
     """Fills one track of sound. Times are ticks of the track."""
@@ -66,7 +69,9 @@ class Silence:
         return self._turn is None or now - self._last > self.patience
 
     def packets(self, begin: int, count: int) -> Iterator[Frame]:
-        """Silence from `begin` on."""
+        """Silence from `begin` on; none where that would be out of proportion."""
+        if count * self.duration > _LONGEST * self._scale:
+            return
         for index in range(count):
             time = begin + index * self.duration
             yield Frame(self._track, time, time, True, self._packet)

@@ -121,6 +121,21 @@ async def test_sound_that_returns_a_little_late_is_waited_for_again(tmp_path: Pa
         assert await behind(scene, ordered[len(early) :], "a0") < LONGEST
 
 
+async def test_times_that_leap_leave_a_gap_and_no_flood_of_packets(tmp_path: Path) -> None:
+    """An hour of silence would be 170,000 packets, made while all other streams wait."""
+    tracks = (PICTURE, AAC)
+    leap = 3600.0
+    async with stage(tmp_path) as scene:
+        await scene.publish(*tracks)
+        await scene.send(interleaved(tracks, steady(PICTURE, 5), spoken(AAC, 5)), watch=False)
+        sound = spoken(AAC, 6, start=leap)
+        await scene.send(interleaved(tracks, steady(PICTURE, 6, start=leap), sound), watch=False)
+        assert any(segment.gap for segment in (await scene.media("a0")).segments)
+        found = samples(await scene.download("a0"))[1]
+        assert len(found) < 1000
+        assert heard(found, [*spoken(AAC, 5), *sound])[-1] > (leap + 3) * 48000
+
+
 async def test_sound_that_never_comes_is_silent_from_the_beginning(tmp_path: Path) -> None:
     """It was announced: whoever plays the stream has it already when it comes at last."""
     tracks = (PICTURE, AAC)
