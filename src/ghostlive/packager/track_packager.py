@@ -56,7 +56,8 @@ class TrackPackager:
     def push(self, frame: Frame) -> list[PackagingEvent] | None:
         """Take a frame, in decoding order; returns what it completed, None for nothing."""
         silence = self._silence
-        if silence is None:
+        # The usual case first, once for each packet: it follows the one before it.
+        if silence is None or (self._frames and frame.dts - self._frames[-1].dts < 1.5 * silence.duration):
             return self._push(frame)
         hole = frame.pts - self.end
         # Sound seldom begins exactly with the picture, and need not.
