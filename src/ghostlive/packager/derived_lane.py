@@ -25,7 +25,9 @@ _SOUND_PATIENCE: Final = 1.5
 """The same for sound, which silence stands in for: players stop their picture meanwhile."""
 
 _AWAY_PATIENCE: Final = 0.5
-"""The same where the source has no sound either: none is to come but what is under way."""
+_AWAY_MOST: Final = 1.5
+"""The same where the source has no sound either: none is to come but what is under way. A run begins with sound that is
+seconds late, which says nothing about what follows."""
 
 _SLIVER: Final = 0.3
 """Seconds at the end of a segment that are not worth to begin with."""
@@ -122,7 +124,10 @@ class DerivedLane:
         silence = self._silence
         if silence is None:
             return None
-        silence.least = _AWAY_PATIENCE if away else _SOUND_PATIENCE
+        if away:
+            silence.expect(least=_AWAY_PATIENCE, most=_AWAY_MOST)
+        else:
+            silence.expect(least=_SOUND_PATIENCE, most=PATIENCE)
         end = self._ticks(now) - silence.patience
         packager = self.packager
         if packager is not None:

@@ -39,8 +39,7 @@ class Silence:
         self._packet = packet
         self.duration = duration
         """What a packet lasts."""
-        self.least = least
-        """Seconds that sound is waited for at least."""
+        self._least = int(least * track.timescale)
         self._most = int(most * track.timescale)
         self._first = int(_FIRST * track.timescale)
         self._memory = int(_MEMORY * track.timescale)
@@ -54,7 +53,12 @@ class Silence:
         """How far the sound may stay behind what leads before it is taken for silent."""
         if self._turn is None:
             return self._first
-        return min(int(self.least * self._scale) + int(_ROOM * max(self._delay, self._delay_before)), self._most)
+        return min(self._least + int(_ROOM * max(self._delay, self._delay_before)), self._most)
+
+    def expect(self, *, least: float, most: float) -> None:
+        """Wait from `least` to `most` seconds from now on."""
+        self._least = int(least * self._scale)
+        self._most = int(most * self._scale)
 
     def came(self, time: int, now: int) -> None:
         """Sound of `time` came when what leads had come to `now`."""

@@ -287,6 +287,30 @@ def test_sound_made_of_sound_that_is_away_is_silent(
     assert all(after.dts - before.dts < 1536 for before, after in itertools.pairwise(out))
 
 
+def test_a_run_that_began_late_does_not_wait_long_when_the_source_has_no_sound() -> None:
+    """Its first packets come all at once, seconds after the picture that they belong to."""
+    watch = Watch()
+    watch.segmenter.begin((LEAD, VOICE), Timeline(0))
+    made = tone(DERIVED_VOICE, 9)
+    source = deque(tone(VOICE, 9))
+    behind = 0.0
+    for frame in steady(LEAD, 20, rate=60, group=120):
+        watch.take(watch.segmenter.push(frame))
+        now = frame.dts / 90000
+        while source and source[0].dts / 48000 <= now:
+            watch.take(watch.segmenter.push(source.popleft()))
+        if frame.dts == 6 * 90000:
+            watch.take(watch.segmenter.open(DERIVED_VOICE))
+            made = made[round(2 * 48000 / 1024) :]
+        while now >= 6 and made and made[0].dts / 48000 <= now - 0.1:
+            watch.take(watch.segmenter.push(made.pop(0)))
+        if now > 8:
+            rendition = watch.renditions[DERIVED_VOICE.id]
+            last = rendition.current or rendition.segments[-1]
+            behind = max(behind, now - last.start_seconds - sum(part.duration for part in last.parts) / 48000)
+    assert behind < 2
+
+
 def test_two_runs_never_share_a_number() -> None:
     watch = Watch()
     watch.segmenter.begin((LEAD,), Timeline(0))
