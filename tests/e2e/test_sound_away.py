@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 WITHOUT_SOUND = Picture(width=320, height=180, away="audio")
 WITHOUT_PICTURE = Picture(width=320, height=180, away="video")
 LONGEST = 4.0
-"""Seconds that the picture may stand still: not as long as the sound is away, on a machine that other tests keep busy."""
+"""Seconds that the picture may stand still, on a machine that other tests keep busy: not as long as sound is away."""
 
 # For how long the picture stood still at most, in seconds, and how many were played.
 METER = """() => {
