@@ -1,4 +1,4 @@
-import { beforeEach, describe, expect, test } from "vitest";
+import { beforeEach, describe, expect, test, vi } from "vitest";
 import { HttpError } from "../src/lib/http";
 import { openCamera, openMicrophone, openScreen } from "../src/studio/golive/capture";
 import { levelOf } from "../src/studio/golive/mixer";
@@ -16,7 +16,7 @@ import {
 import { Ticket } from "../src/studio/golive/ticket";
 import { closeWhip, openWhip, parseIceServers, whipUrl } from "../src/studio/golive/whip";
 import { clockText, failureText, problemText, sentFacts } from "../src/studio/golive/words";
-import { created, FakeMedia, FakeWhip, named } from "./golive-support";
+import { created, FakeLocks, FakeMedia, FakeWhip, named } from "./golive-support";
 import { key, problem } from "./studio-support";
 import { FakeStorage } from "./support";
 
@@ -194,6 +194,7 @@ describe("WHIP", () => {
 
 describe("the ticket", () => {
   let store: FakeStorage;
+  let locks: FakeLocks;
   let made: number;
   let revoked: string[];
   const api = {
@@ -208,12 +209,15 @@ describe("the ticket", () => {
 
   beforeEach(() => {
     store = new FakeStorage();
+    locks = new FakeLocks();
     made = 0;
     revoked = [];
   });
 
+  const ticketFor = (stream: string) => new Ticket(api, stream, "This browser", store, locks);
+
   test("is made once, and revoked in the end", async () => {
-    const ticket = new Ticket(api, "show", "This browser", store);
+    const ticket = ticketFor("show");
     expect(ticket.held()).toEqual({});
     expect(await ticket.headers()).toEqual({ authorization: "Bearer gl_show_1" });
     expect(await ticket.headers()).toEqual(ticket.held());
@@ -222,29 +226,73 @@ describe("the ticket", () => {
     await ticket.release();
     expect(revoked).toHaveLength(1);
     expect(store.items.size).toBe(0);
+    await vi.waitFor(() => expect(locks.held.size).toBe(0));
   });
 
   test("that was left over by a crash is revoked by the next", async () => {
-    await new Ticket(api, "show", "This browser", store).headers();
-    await new Ticket(api, "other", "This browser", store).headers();
-    expect(revoked).toEqual(["show 1"]);
+    await ticketFor("show").headers();
+    await ticketFor("day").headers();
+    locks.held.clear();
+    await ticketFor("other").headers();
+    expect(revoked).toEqual(["show 1", "day 2"]);
+    expect([...store.items]).toEqual([["ghostlive.golive.key.3", "other"]]);
+  });
+
+  test("that another tab is on the air with is left alone, until it has gone", async () => {
+    const first = ticketFor("show");
+    await first.headers();
+    const second = ticketFor("show");
+    await second.headers();
+    expect(revoked).toEqual([]);
+    await second.release();
+    expect(revoked).toEqual(["show 2"]);
+    expect([...store.items]).toEqual([["ghostlive.golive.key.1", "show"]]);
+    await first.release();
+    expect(revoked).toEqual(["show 2", "show 1"]);
   });
 
   test("that somebody revoked is made anew", async () => {
-    const ticket = new Ticket(api, "show", "This browser", store);
+    const ticket = ticketFor("show");
     await ticket.headers();
     ticket.lost();
     expect(await ticket.headers()).toEqual({ authorization: "Bearer gl_show_2" });
   });
 
-  test("nonsense in the storage, or none, does not keep anybody off the air", async () => {
-    for (const text of ["{", "7", '["show"]', '[1,"2"]']) {
-      store.setItem("ghostlive.golive.key", text);
-      await new Ticket(api, "show", "", store).headers();
+  test("that is gone already is forgotten; one that could not be revoked is left for the next time", async () => {
+    const failing = (status: number) => ({
+      ...api,
+      revokeKey: () => Promise.reject(new HttpError(status, "")),
+    });
+    await new Ticket(failing(503), "show", "", store, locks).headers();
+    locks.held.clear();
+    await new Ticket(failing(503), "show", "", store, locks).headers();
+    expect(store.items.size).toBe(2);
+    locks.held.clear();
+    await new Ticket(failing(404), "show", "", store, locks).headers();
+    expect([...store.items.keys()]).toEqual(["ghostlive.golive.key.3"]);
+  });
+
+  test("where the browser does not say what its pages use, nothing is taken from any", async () => {
+    const broken = {
+      request: () => Promise.reject(named("SecurityError")),
+      query: () => Promise.reject(named("no")),
+    };
+    for (const none of [undefined, broken]) {
+      await new Ticket(api, "show", "", store, none as unknown as FakeLocks).headers();
+      await new Ticket(api, "show", "", store, none as unknown as FakeLocks).headers();
     }
-    await new Ticket(api, "show", "", null).headers();
     expect(revoked).toEqual([]);
-    expect(made).toBe(5);
+    expect(made).toBe(4);
+  });
+
+  test("nonsense in the storage, or none, does not keep anybody off the air", async () => {
+    store.setItem("ghostlive.golive.key.", "show");
+    store.setItem("ghostlive.golive.key.one", "show");
+    store.setItem("ghostlive.golive.key.7", "");
+    await ticketFor("show").headers();
+    await new Ticket(api, "show", "", null, locks).headers();
+    expect(revoked).toEqual([]);
+    expect(made).toBe(2);
   });
 });
 

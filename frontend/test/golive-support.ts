@@ -35,6 +35,21 @@ export class FakeStream {
   }
 }
 
+/** Locks of all pages of a browser: those of one that ends are gone with it. */
+export class FakeLocks {
+  readonly held = new Set<string>();
+
+  async request(name: string, granted: () => Promise<void>): Promise<void> {
+    this.held.add(name);
+    await granted();
+    this.held.delete(name);
+  }
+
+  async query() {
+    return { held: [...this.held].map((name) => ({ name, mode: "exclusive" })) };
+  }
+}
+
 export function named(name: string): Error {
   return Object.assign(new Error(name), { name });
 }

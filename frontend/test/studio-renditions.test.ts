@@ -1,6 +1,8 @@
-import { describe, expect, test } from "vitest";
+import { mount, unmount } from "svelte";
+import { describe, expect, test, vi } from "vitest";
 import { en } from "../src/lib/i18n/en";
 import { type Rendition, type RenditionSetting, StudioApi } from "../src/studio/api";
+import LadderPanel from "../src/studio/LadderPanel.svelte";
 import {
   checkRows,
   newRow,
@@ -195,4 +197,17 @@ test("the calls are those of the server", async () => {
     { renditions: [SETTING] },
     { renditions: null },
   ]);
+});
+
+test.each([
+  [[SETTING], "studio.ladder.default"],
+  [[], "studio.ladder.defaultEmpty"],
+] as const)("the panel says what a stream without a list of its own offers", async (fallback, text) => {
+  const server = new FakeServer();
+  server.on("GET", "/api/v1/streams/demo/ladder", json({ renditions: null, default: fallback }));
+  const props = { api: new StudioApi(server.http, () => {}), name: "demo", onchange: () => {} };
+  const panel = mount(LadderPanel, { target: document.body, props });
+  await vi.waitFor(() => expect(document.body.textContent).toContain(en[text]));
+  expect(document.querySelectorAll("ul")).toHaveLength(fallback.length);
+  await unmount(panel);
 });

@@ -19,6 +19,8 @@ WAIT = 60_000
 SIZES = {"phone": (390, 844), "desk": (1440, 900)}
 Scheme = Literal["light", "dark"]
 PASSWORD = "a horse in the rain"
+# The numbers of the keys that pages of this browser broadcast with.
+KEYS = """() => Object.keys(localStorage).filter((name) => name.startsWith("ghostlive.golive.key."))"""
 CAPTURE = [
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
@@ -112,7 +114,7 @@ async def stop(page: Page) -> None:
 async def expect_end(page: Page) -> None:
     """Wait until the page has given its key back, too: what it leaves, the next page has to clear away."""
     await expect_state(page, "off")
-    await until(page, "the page's key to go", "localStorage.getItem('ghostlive.golive.key') === null")
+    await until(page, "the page's key to go", f"({KEYS})().length === 0")
 
 
 async def test_the_camera_goes_on_the_air_and_viewers_see_it(
@@ -221,10 +223,15 @@ async def test_a_second_broadcast_is_refused_in_words(
     other = await studio.new_page()
     try:
         await go_live(other, server)
+        keys = await other.evaluate(KEYS)
         await preview(page, server)
         await page.get_by_test_id("golive-start").click()
         await expect(page.get_by_test_id("golive-failure")).to_contain_text("already", timeout=WAIT)
         await expect_state(page, "failed")
+        # It gives back its own key and leaves the other one alone, with which the broadcast comes back from a break.
+        await until(page, "the second page's key to go", f"({KEYS})().join() === {keys[0]!r}")
+        listed = await other.evaluate("fetch('/api/v1/streams/friday/keys').then((answer) => answer.json())")
+        assert int(keys[0].rpartition(".")[2]) in [key["id"] for key in listed["keys"]]
         await expect_state(other, "on")
         await stop(other)
     finally:

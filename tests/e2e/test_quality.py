@@ -274,8 +274,22 @@ async def test_a_source_that_the_browser_cannot_play_gives_what_it_can(
     await expect(page.get_by_role("menuitemradio", name="source")).to_have_count(0)
 
 
-async def test_an_open_page_learns_of_other_renditions(quiet: Program, viewer: tuple[Page, Trouble]) -> None:
+@pytest.mark.parametrize("failures", [0, 2])
+async def test_an_open_page_learns_of_other_renditions(
+    quiet: Program, viewer: tuple[Page, Trouble], failures: int
+) -> None:
+    """Also where the server does not tell of them when it is asked first."""
     page, trouble = viewer
+    trouble.expected += ["503 (Service Unavailable)"]
+    refused: list[str] = []
+
+    async def refuse(route: Route) -> None:
+        if len(refused) == failures:
+            await route.continue_()
+            return
+        refused.append(route.request.url)
+        await route.fulfill(status=503)
+
     channel = Channel.add(quiet, "other")
     with publishing(channel.publish_url, PICTURE):
         await asyncio.to_thread(channel.wait_until, "live")
@@ -283,6 +297,7 @@ async def test_an_open_page_learns_of_other_renditions(quiet: Program, viewer: t
         await open_menu(page)
         menu = page.get_by_role("menuitemradio")
         await expect(menu).to_have_count(len(NAMES))
+        await page.route("**/*.m3u8*", refuse)
         await asyncio.to_thread(quiet.run_plain, "stream", "edit", channel.name, "--renditions", "144p30")
         await expect(page.get_by_role("menuitemradio", name="144p30")).to_be_visible(timeout=WAIT)
         await expect(menu).to_have_count(4)
@@ -290,6 +305,7 @@ async def test_an_open_page_learns_of_other_renditions(quiet: Program, viewer: t
         await page.get_by_role("menuitemradio", name="144p30").click()
         await expect_height(page, 144)
         await expect_moving_picture(page)
+    assert len(refused) == failures
     assert trouble.loads == 1
 
 

@@ -278,3 +278,15 @@ async def test_a_restarted_server_is_found_again_by_the_page(
 
 async def _first(found: list[str]) -> str | None:
     return found[0] if found else None
+
+
+@pytest.mark.parametrize("source", ["webrtc", "llhls"])
+async def test_on_a_phone_the_controls_have_no_words_that_are_cut_off(steady: Channel, page: Page, source: str) -> None:
+    await page.set_viewport_size({"width": 390, "height": 844})
+    await page.goto(f"{steady.page}?source={source}")
+    await expect_player(page, source=source, state="playing")
+    badge = page.locator(".op-live-badge")
+    await expect(badge).to_have_count(1)
+    await expect(badge).to_have_text("", use_inner_text=True)
+    await page.set_viewport_size({"width": 1440, "height": 900})
+    await expect(badge).to_contain_text("Latency" if source == "webrtc" else "Live", use_inner_text=True)

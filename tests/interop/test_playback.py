@@ -68,6 +68,32 @@ def test_a_beep_comes_with_its_flash(channel: Channel, b_frames: int) -> None:
         encoder.wait()
 
 
+@pytest.mark.parametrize("way", ["master.m3u8", "manifest.mpd"])
+def test_beeps_come_with_their_flashes_after_sound_was_away(channel: Channel, way: str) -> None:
+    """For four of each sixteen seconds, in which the encoder goes on with the picture alone."""
+    encoder = subprocess.Popen(
+        [
+            "ffmpeg", "-hide_banner", "-nostdin", "-loglevel", "error", *SYNC_SOURCE,
+            "-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p", "-g", "60", "-bf", "0",
+            "-threads", "1", "-c:a", "aac", "-ac", "2", "-bsf:a", "noise=amount=0:drop='between(mod(n,750),375,562)'",
+            "-max_interleave_delta", "1", "-f", "flv", channel.publish_url,
+        ]
+    )  # fmt: skip
+    try:
+        channel.wait_until("live")
+        channel.wait_for_segments(LISTED)
+        found = onsets(channel.url(way), 18)
+        assert _steps(found) == pytest.approx([1.0] * len(_steps(found)), abs=0.04), found
+        pauses = [after - before for before, after in pairwise(found.beeps)]
+        assert max(pauses) > 3.5, found
+        assert pauses[-1] < 1.1, f"none came back: {found}"
+        beeps = [beep for beep in found.beeps if beep > 0.5]  # not that of a flash which was there at the first picture
+        assert max(min(abs(beep - flash) for flash in found.flashes) for beep in beeps) < 0.05, found
+    finally:
+        encoder.kill()
+        encoder.wait()
+
+
 @pytest.fixture(scope="module")
 def variety(channels: Channels) -> Iterator[dict[str, Channel]]:
     """Streams of several kinds, on the air at the same time."""

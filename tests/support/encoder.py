@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 _FFMPEG = ["ffmpeg", "-hide_banner", "-nostats", "-nostdin"]
 _SECONDS = 8
@@ -29,6 +30,8 @@ class Picture:
     b_frames: int = 0
     video: bool = True
     audio: bool = True
+    away: Literal["", "video", "audio"] = ""
+    """What is not sent in the last four of every eight seconds, while the other goes on."""
 
     @property
     def loops(self) -> bool:
@@ -52,6 +55,10 @@ class Picture:
             out += ["-threads", "1"]
         if self.audio:
             out += ["-c:a", "aac", "-b:a", "96k", "-ac", "2"]
+        if self.away == "video":
+            out += ["-bsf:v", f"noise=amount=0:drop='gte(n,{4 * self.rate})'"]
+        elif self.away:
+            out += ["-bsf:a", "noise=amount=0:drop='gte(n,188)'"]
         return out
 
 
@@ -62,6 +69,9 @@ class Encoder:
         picture = picture or Picture()
         if picture.loops:
             source = ["-re", "-stream_loop", "-1", "-i", str(_loop(picture, tuple(extra))), "-c", "copy"]
+            if picture.away:
+                # Else what is there would wait for what is not.
+                source += ["-max_interleave_delta", "1"]
         else:
             source = [*picture.arguments(live=True), *extra]
         # A file, not a pipe: nobody reads along, and a full pipe would stop the broadcast.

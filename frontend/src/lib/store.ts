@@ -2,7 +2,7 @@
 export type Store = Pick<Storage, "getItem" | "setItem" | "removeItem">;
 
 /** Reading the property throws where a frame is denied storage. */
-export function browserStore(): Store | null {
+export function browserStore(): Storage | null {
   try {
     return window.localStorage;
   } catch {

@@ -23,6 +23,16 @@ SAMPLE_RATES = (96000, 88200, 64000, 48000, 44100, 32000, 24000, 22050, 16000, 1
 _CHANNELS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 5, 6: 6, 7: 8, 11: 7, 12: 8, 13: 24, 14: 8}
 _GENERAL_AUDIO = frozenset({1, 2, 3, 4, 6, 7, 17, 19, 20, 21, 22, 23})
 _SCALABLE = frozenset({6, 20})
+# Syntactic elements of a raw data block by channelConfiguration, table 1.19: single channels, pairs and the
+# low-frequency channel, by their identifiers of table 4.85.
+_SCE, _CPE, _LFE, _END = 0, 1, 3, 7
+_ELEMENTS = {
+    1: (_SCE,), 2: (_CPE,), 3: (_SCE, _CPE), 4: (_SCE, _CPE, _SCE), 5: (_SCE, _CPE, _CPE),
+    6: (_SCE, _CPE, _CPE, _LFE), 7: (_SCE, _CPE, _CPE, _CPE, _LFE), 11: (_SCE, _CPE, _CPE, _SCE, _LFE),
+    12: (_SCE, _CPE, _CPE, _CPE, _LFE),
+}  # fmt: skip
+_SAME_SYNTAX = frozenset({1, 2, 3, 4})
+"""Object types whose raw data blocks differ in nothing that a silent one has: Main, LC, SSR, LTP."""
 _SYNC_SBR, _SYNC_PS = 0x2B7, 0x548
 _MAX_RATE = 192000
 _ADTS_HEADER = 7
@@ -101,6 +111,33 @@ class AudioSpecificConfig:
         if self.ps:
             return f"mp4a.40.{PS}"
         return f"mp4a.40.{SBR if self.extension_sample_rate else self.object_type}"
+
+
+def silent_frame(config: AudioSpecificConfig) -> bytes | None:
+    """A raw data block in which all channels are silent (§4.4.2); None for configurations that it is not known for.
+
+    Channels with no scale factor band have no spectrum. HE-AAC's core goes without SBR data, which decoders take for
+    silence in what it would have added.
+    """
+    elements = _ELEMENTS.get(config.channel_configuration)
+    if elements is None or config.object_type not in _SAME_SYNTAX:
+        return None
+    writer = BitWriter()
+    tags = {_SCE: 0, _CPE: 0, _LFE: 0}
+    for element in elements:
+        writer.bits(element, 3)
+        writer.bits(tags[element], 4)
+        tags[element] += 1
+        if element == _CPE:
+            writer.bits(1, 1)  # common_window
+            writer.bits(0, 11)  # ics_info: a long window, max_sfb 0, no prediction
+            writer.bits(0, 2)  # ms_mask_present
+            writer.bits(0, 8 + 3)  # global_gain; no pulse, TNS or gain control data
+            writer.bits(0, 8 + 3)
+        else:
+            writer.bits(0, 8 + 11 + 3)
+    writer.bits(_END, 3)
+    return writer.to_bytes()
 
 
 def _parse_config(reader: BitReader) -> AudioSpecificConfig:

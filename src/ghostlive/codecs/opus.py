@@ -19,7 +19,14 @@ MAX_PACKET_SAMPLES = 5760
 MAX_FRAME_BYTES = 1275
 """The longest frame (RFC 6716 §3.2.1)."""
 
+SILENT_SAMPLES = 960
+"""20 ms, what a silent packet lasts."""
+
 _MAGIC = b"OpusHead"
+_SILENT_TOC = 31 << 3
+"""CELT, full band, 20 ms, one frame (RFC 6716 §3.1)."""
+_SILENT_FRAME = b"\xff\xfe"
+"""A CELT frame whose first symbol is its silence flag (RFC 6716 §4.3), as libopus writes it."""
 # Samples of a frame at 48 kHz by the configuration number in a packet's first byte (RFC 6716 table 2).
 _FRAME_SAMPLES = (480, 960, 1920, 2880) * 3 + (480, 960) * 2 + (120, 240, 480, 960) * 4
 
@@ -112,6 +119,21 @@ class OpusHead:
                 self.mapping,
             )
         )
+
+
+def silent_packet(head: OpusHead) -> bytes:
+    """A packet of `SILENT_SAMPLES` in which all channels are silent.
+
+    With several streams, all but the last are delimited by themselves (RFC 7845 §3, RFC 6716 appendix B).
+    """
+    streams, coupled = head.mapping[:2] if head.mapping_family else (1, head.channels - 1)
+    packets = [
+        bytes((_SILENT_TOC | (0x04 if stream < coupled else 0),))
+        + (bytes((len(_SILENT_FRAME),)) if stream < streams - 1 else b"")
+        + _SILENT_FRAME
+        for stream in range(streams)
+    ]
+    return b"".join(packets)
 
 
 def packet_samples(packet: Buffer) -> int:

@@ -15,10 +15,19 @@ from ghostlive.core.errors import MediaError
 from ghostlive.core.frame import Frame
 from ghostlive.core.track import Codec, Track, TrackKind
 from ghostlive.packager.model import Epoch, PackagingEvent
+from ghostlive.packager.silence import silence_for
 from ghostlive.packager.track_packager import TrackPackager
 
 PATIENCE: Final = 4.0
 """Seconds without a frame before it gets gaps: a worker that is started again needs about one."""
+
+_SOUND_PATIENCE: Final = 1.5
+"""The same for sound, which silence stands in for: players stop their picture meanwhile."""
+
+_AWAY_PATIENCE: Final = 0.5
+_AWAY_MOST: Final = 1.5
+"""The same where the source has no sound either: none is to come but what is under way. A run begins with sound that is
+seconds late, which says nothing about what follows."""
 
 _SLIVER: Final = 0.3
 """Seconds at the end of a segment that are not worth to begin with."""
@@ -51,6 +60,7 @@ class DerivedLane:
         self._first_msn = 0
         self._parameter_sets = b""
         self._needs_keyframe = False
+        self._silence = silence_for(track, least=_SOUND_PATIENCE, most=PATIENCE)
 
     def begin(
         self,
@@ -77,9 +87,14 @@ class DerivedLane:
         if self.track.config != first_config:
             self._parameter_sets = _parameter_sets(self.track)
 
-    def push(self, frame: Frame) -> None:
-        """Take a frame; `release` packages it."""
+    def push(self, frame: Frame, now: int | None) -> None:
+        """Take a frame; `release` packages it. The leading track has come to `now`, None before the epoch began."""
         self._waiting.append(frame)
+        if now is None:
+            return
+        self.heard = now
+        if self._silence is not None:
+            self._silence.came(frame.pts, self._ticks(now))
 
     def cut(self, boundary: Boundary) -> None:
         """A segment begins there."""
@@ -89,7 +104,7 @@ class DerivedLane:
     def release(self, horizon: int) -> list[PackagingEvent] | None:
         """Package the frames up to `horizon` (ticks of the leading track): all boundaries before it are known."""
         waiting = self._waiting
-        limit = horizon if self._scale == self.track.timescale else horizon * self.track.timescale // self._scale
+        limit = self._ticks(horizon)
         out: list[PackagingEvent] | None = None
         while waiting and waiting[0].pts <= limit:
             events = self._take(waiting.popleft())
@@ -104,13 +119,33 @@ class DerivedLane:
             out.extend(self._take(self._waiting.popleft()) or ())
         return out
 
+    def fill(self, now: int, *, away: bool) -> list[PackagingEvent] | None:
+        """Have silence if sound stays away, that of the source perhaps too; the leading track has come to `now`."""
+        silence = self._silence
+        if silence is None:
+            return None
+        if away:
+            silence.expect(least=_AWAY_PATIENCE, most=_AWAY_MOST)
+        else:
+            silence.expect(least=_SOUND_PATIENCE, most=PATIENCE)
+        end = self._ticks(now) - silence.patience
+        packager = self.packager
+        if packager is not None:
+            return packager.fill(end) or None
+        if now - self.heard < silence.patience * self._scale // self.track.timescale:
+            return None
+        # None has come since it runs: whoever plays it is not kept waiting.
+        for frame in silence.packets(end, 1):
+            return self._take(frame)
+        return None
+
     def expire(self, now: int) -> list[PackagingEvent] | None:
         """End the segments that should be over, if no frame has come for long; the leading track has come to `now`."""
         horizon = now - int(PATIENCE * self._scale)
         packager = self.packager
         if packager is None or self.heard > horizon:
             return None
-        events = packager.expire(horizon * self.track.timescale // self._scale)
+        events = packager.expire(self._ticks(horizon))
         if events:
             self._needs_keyframe = True
         return events
@@ -147,10 +182,14 @@ class DerivedLane:
         if following and self._own(following[0].time) - frame.pts < _SLIVER * self.track.timescale:
             return None
         start = -(-boundary.time * self.track.timescale // self._scale)
-        packager = TrackPackager(epoch, boundary.msn, start=start, usual=self._usual)
+        packager = TrackPackager(epoch, boundary.msn, start=start, usual=self._usual, silence=self._silence)
         for later in following:
             packager.cut(self._own(later.time))
         return packager
+
+    def _ticks(self, time: int) -> int:
+        """A time of the leading track in ticks of this one."""
+        return time if self._scale == self.track.timescale else time * self.track.timescale // self._scale
 
     def _own(self, time: int) -> int:
         """A boundary in ticks of this track: the first frame at or after it begins the segment."""

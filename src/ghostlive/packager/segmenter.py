@@ -28,10 +28,18 @@ from ghostlive.packager.cadence import LATE_CUT, LONGEST_SEGMENT, fits, part_tar
 from ghostlive.packager.config import PackagerConfig
 from ghostlive.packager.derived_lane import Boundary, DerivedLane
 from ghostlive.packager.model import Epoch, PackagingEvent, RunReady
+from ghostlive.packager.silence import Silence, silence_for
 from ghostlive.packager.track_packager import TrackPackager
 
 _PATIENCE = 2.0
-"""Seconds that one track may stay behind the others before it is taken for silent."""
+"""Seconds that one track may stay behind the others before it is taken for silent, if nothing can stand in for it."""
+
+_SOUND_PATIENCE = 0.5
+"""Seconds that sound in time with the picture may stay behind before silence stands in for it; players hold about as
+much of what they have not played yet."""
+
+_LATE_SOUND = 6.0
+"""Seconds that sound may stay behind that was late before."""
 
 _HOLE = 1.0
 """Seconds without a frame of the leading track that are not waited through for its next keyframe."""
@@ -49,12 +57,13 @@ _BOUNDARIES = 64
 class _Lane:
     """One track of the current epoch: its packager and the frames that wait."""
 
-    __slots__ = ("packager", "timescale", "track", "waiting")
+    __slots__ = ("packager", "silence", "timescale", "track", "waiting")
 
-    def __init__(self, track: Track, packager: TrackPackager) -> None:
+    def __init__(self, track: Track, packager: TrackPackager, silence: Silence | None) -> None:
         self.track = track
         self.timescale = track.timescale
         self.packager = packager
+        self.silence = silence
         self.waiting: deque[Frame] = deque()
 
 
@@ -154,6 +163,10 @@ class StreamSegmenter:
             return self._push_prelude(frame) if self._prelude is not None else None
         if lane is self._lead:
             return self._push_leading(lane, frame)
+        if lane.silence is not None:
+            lead = self._lead
+            assert lead is not None
+            lane.silence.came(frame.pts, lead.packager.last * lane.timescale // lead.timescale)
         lane.waiting.append(frame)
         return self._overtake(frame.dts / lane.timescale)
 
@@ -183,6 +196,10 @@ class StreamSegmenter:
             if derived.packager is not None:
                 packagers.append(derived.packager)
         for packager in packagers:
+            scale = packager.epoch.track.timescale
+            # A little less sound than picture is usual, but not a segment without any.
+            if packager.behind(int(end * scale) + 1) or (end - _SOUND_PATIENCE) * scale > packager.end:
+                out.extend(packager.fill(int(end * scale)))
             out.extend(packager.expire(int(end * packager.epoch.track.timescale) + 1) or ())
         if any(packager.busy for packager in packagers):
             for packager in packagers:
@@ -265,14 +282,31 @@ class StreamSegmenter:
                 int((segment_limit(math.ceil(LONGEST_SEGMENT)) + LATE_CUT) * track.timescale),
                 int(self._part_targets[track.id] * track.timescale + 1e-6),
             )  # fmt: skip
+            silence = None
+            if track is not leading:
+                silence = silence_for(track, least=_SOUND_PATIENCE, most=_LATE_SOUND)
             packager = TrackPackager(
-                epoch, self._msn, start=-(-start * track.timescale // scale), usual=int(usual * track.timescale)
-            )
-            self._lanes[track.id] = _Lane(track, packager)
+                epoch, self._msn, start=-(-start * track.timescale // scale), usual=int(usual * track.timescale),
+                silence=silence,
+            )  # fmt: skip
+            self._lanes[track.id] = _Lane(track, packager, silence)
         self._lead = self._lanes[leading.id]
         self._others = tuple(lane for lane in self._lanes.values() if lane is not self._lead)
+        self._learn(prelude)
         self._boundaries.clear()
         self._boundaries.append(Boundary(self._msn, start))
+
+    def _learn(self, prelude: Sequence[Frame]) -> None:
+        """Learn how late sound comes from the first frames, before any of it is taken for silent."""
+        lead = self._lead
+        assert lead is not None
+        now = 0
+        for frame in prelude:
+            lane = self._lanes.get(frame.track)
+            if lane is lead:
+                now = frame.pts
+            elif lane is not None and lane.silence is not None:
+                lane.silence.came(frame.pts, now * lane.timescale // lead.timescale)
 
     def _join(self, lane: DerivedLane) -> RunReady:
         """Give a derived track its place in the epoch."""
@@ -305,12 +339,11 @@ class StreamSegmenter:
         return RunReady(epoch)
 
     def _push_derived(self, lane: DerivedLane, frame: Frame) -> list[PackagingEvent] | None:
-        lane.push(frame)
         lead = self._lead
+        lane.push(frame, lead.packager.last if lead is not None else None)
         if lead is None:
             self._prelude_size += len(frame.payload)
             return None
-        lane.heard = lead.packager.last
         out = lane.release(lead.packager.last)
         if lane.track.kind is TrackKind.AUDIO:
             events = self._overtake(frame.dts / lane.track.timescale)
@@ -337,11 +370,23 @@ class StreamSegmenter:
             released = self._release(other, frame.dts * other.timescale // lane.timescale)
             if released:
                 out = [*(out or ()), *released]
+        away = bool(self._derived) and self._silent(time)
         for derived in self._derived.values():
-            released = derived.release(time) or derived.expire(time)
+            released = derived.release(time) or derived.fill(time, away=away) or derived.expire(time)
             if released:
                 out = [*(out or ()), *released]
         return out
+
+    def _silent(self, time: int) -> bool:
+        """Whether the source has no sound at the moment, as far as is known; the leading track has come to `time`."""
+        lead = self._lead
+        assert lead is not None
+        heard = [
+            (lane.silence, time * lane.timescale // lead.timescale)
+            for lane in self._others
+            if lane.track.kind is TrackKind.AUDIO
+        ]
+        return bool(heard) and all(silence is not None and silence.away(now) for silence, now in heard)
 
     def _release(self, lane: _Lane, horizon: int) -> list[PackagingEvent] | None:
         """Package the waiting frames of a lane that no boundary can come before any more."""
@@ -351,8 +396,14 @@ class StreamSegmenter:
             events = lane.packager.push(waiting.popleft())
             if events:
                 out = [*(out or ()), *events]
-        if lane.packager.behind(horizon - int(_PATIENCE * lane.timescale)):
-            events = lane.packager.expire(horizon - int(_PATIENCE * lane.timescale))
+        patience = int(_PATIENCE * lane.timescale)
+        if lane.silence is not None:
+            events = lane.packager.fill(horizon - lane.silence.patience)
+            if events:
+                out = [*(out or ()), *events]
+            patience = max(patience, lane.silence.patience)
+        if lane.packager.behind(horizon - patience):
+            events = lane.packager.expire(horizon - patience)
             if events:
                 out = [*(out or ()), *events]
         return out
@@ -366,7 +417,7 @@ class StreamSegmenter:
         now = int((time - _PATIENCE) * lead.timescale)
         if now <= lead.packager.end:
             return None
-        self._bridge(now)
+        self._bridge(now, silent=True)
         self._stretch(boundary.length(now), lead.timescale)
         out = lead.packager.expire(now) or []
         for other in self._others:
@@ -375,13 +426,16 @@ class StreamSegmenter:
             out.extend(derived.release(now) or ())
         return out
 
-    def _bridge(self, time: int) -> None:
-        """Cut where the leading track has no frames up to `time`: a hole lets the other tracks go on as usual."""
+    def _bridge(self, time: int, *, silent: bool = False) -> None:
+        """Cut where the leading track has no frames up to `time`: a hole lets the other tracks go on as usual.
+
+        `silent`: it was waited for long enough, and what has come of the others is about to be packaged.
+        """
         lead = self._lead
         boundary = self._boundary
         assert lead is not None
         assert boundary is not None
-        hole = time - lead.packager.end > _HOLE * lead.timescale
+        hole = silent or time - lead.packager.end > _HOLE * lead.timescale
         limit = int(segment_limit(self.target_duration if hole else math.ceil(LONGEST_SEGMENT)) * lead.timescale)
         while boundary.overdue(time, limit):
             # Not before the last frame, nor, since how long that one lasts is a guess, later than a segment may end.

@@ -1,17 +1,19 @@
 """One track: its frames to parts and segments, cut where it is told. No IO, no clock.
 
 Decode times in the fragments are the frames' own and sample durations are the distances between them, exactly. A
-frame is therefore put into a part when the next one has come.
+frame is therefore put into a part when the next one has come. Holes in sound are filled (`silence`).
 """
 
 import itertools
 from collections import deque
+from collections.abc import Iterable
 
 from ghostlive.core.frame import Frame
 from ghostlive.core.track import TrackKind
 from ghostlive.formats.fmp4 import NON_SYNC, SYNC, empty_fragment, media_fragment
 from ghostlive.packager.cadence import LATE_CUT, SHORTEST_PART
 from ghostlive.packager.model import Epoch, PackagingEvent, Part, PartReady, Segment, SegmentReady
+from ghostlive.packager.silence import Silence
 
 
 class TrackPackager:
@@ -21,8 +23,11 @@ class TrackPackager:
     but for the reordering within a group.
     """
 
-    def __init__(self, epoch: Epoch, msn: int, *, start: int, usual: int) -> None:
-        """The first segment has the number `msn` and begins at `start`; `usual` is a frame's likely duration."""
+    def __init__(self, epoch: Epoch, msn: int, *, start: int, usual: int, silence: Silence | None = None) -> None:
+        """The first segment has the number `msn` and begins at `start`; `usual` is a frame's likely duration.
+
+        `silence` fills holes; without it, frames last until the next one and segments without any are gaps.
+        """
         self.epoch = epoch
         self.msn = msn
         """The number of the segment being made."""
@@ -36,6 +41,7 @@ class TrackPackager:
         self.started = False
         """Whether a frame has come."""
         self._video = epoch.track.kind is TrackKind.VIDEO
+        self._silence = silence
         self._longest = epoch.part_target
         self._shortest = int(SHORTEST_PART * self._longest) + 1
         self._late = int(LATE_CUT * epoch.track.timescale)
@@ -49,6 +55,32 @@ class TrackPackager:
 
     def push(self, frame: Frame) -> list[PackagingEvent] | None:
         """Take a frame, in decoding order; returns what it completed, None for nothing."""
+        silence = self._silence
+        # The usual case first, once for each packet: it follows the one before it.
+        if silence is None or (self._frames and frame.dts - self._frames[-1].dts < 1.5 * silence.duration):
+            return self._push(frame)
+        hole = frame.pts - self.end
+        # Sound seldom begins exactly with the picture, and need not.
+        if hole < (silence.duration if self.started else self._late):
+            return self._push(frame)
+        out = self._push_all(silence.packets(self.end, round(hole / silence.duration)))
+        out.extend(self._push(frame) or ())
+        return out
+
+    def fill(self, end: int) -> list[PackagingEvent]:
+        """Nothing is to be waited for before `end`: have silence up to there."""
+        silence = self._silence
+        if silence is None or end - self.end < silence.duration:
+            return []
+        return self._push_all(silence.packets(self.end, (end - self.end) // silence.duration))
+
+    def _push_all(self, frames: Iterable[Frame]) -> list[PackagingEvent]:
+        out: list[PackagingEvent] = []
+        for frame in frames:
+            out.extend(self._push(frame) or ())
+        return out
+
+    def _push(self, frame: Frame) -> list[PackagingEvent] | None:
         frames = self._frames
         dts = frame.dts
         if not frames:

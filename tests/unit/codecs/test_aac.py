@@ -7,7 +7,7 @@ from tests.unit.codecs import codec_samples as samples
 
 from ghostlive.codecs import aac
 from ghostlive.codecs.aac import AdtsFrame, AudioSpecificConfig
-from ghostlive.codecs.bits import BitWriter
+from ghostlive.codecs.bits import BitReader, BitWriter
 from ghostlive.core.errors import MediaError
 
 
@@ -170,3 +170,35 @@ def test_what_is_no_adts_is_refused(stream: bytes) -> None:
 def test_adts_without_channel_configuration_is_refused() -> None:
     with pytest.raises(MediaError, match="channel configuration 0"):
         _ = AdtsFrame(1, 48000, 0, b"").config
+
+
+@pytest.mark.parametrize(
+    ("config", "elements"),
+    [
+        # Channel configuration 1 to 7: (single, pair, low-frequency) elements, in order.
+        (1, [0]), (2, [1]), (3, [0, 1]), (4, [0, 1, 0]), (5, [0, 1, 1]), (6, [0, 1, 1, 3]), (7, [0, 1, 1, 1, 3]),
+    ],
+)  # fmt: skip
+def test_a_silent_frame_has_an_empty_spectrum_for_each_channel(config: int, elements: list[int]) -> None:
+    frame = aac.silent_frame(AudioSpecificConfig(2, 48000, config, 2))
+    assert frame is not None
+    reader = BitReader(frame)
+    for element in elements:
+        assert reader.bits(3) == element
+        reader.skip(4)
+        pair = element == 1
+        if pair:
+            assert reader.flag(), "a common window"
+            assert reader.bits(1 + 2 + 1 + 6 + 1) == 0, "a long window without a scale factor band"
+            assert reader.bits(2) == 0, "no joint stereo"
+        for _ in range(2 if pair else 1):
+            reader.skip(8)
+            assert pair or reader.bits(1 + 2 + 1 + 6 + 1) == 0
+            assert reader.bits(3) == 0, "no pulses, noise shaping or gain control"
+    assert reader.bits(3) == 7, "the end"
+    assert reader.remaining < 8
+
+
+def test_there_is_no_silence_for_what_is_coded_otherwise() -> None:
+    assert aac.silent_frame(AudioSpecificConfig(2, 48000, 0, 2)) is None  # its elements are in a program config element
+    assert aac.silent_frame(AudioSpecificConfig(aac.AAC_ELD, 48000, 2, 2, frame_length=512)) is None

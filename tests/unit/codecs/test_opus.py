@@ -179,3 +179,12 @@ def test_any_packet_is_split_or_refused(packet: bytes) -> None:
     merged = opus.merge_packets(parts)
     assert merged is not None
     assert opus.split_packet(merged) == parts
+
+
+def test_silent_packets() -> None:
+    mono, stereo = opus.silent_packet(OpusHead(1)), opus.silent_packet(OpusHead(2))
+    assert (mono, stereo) == (b"\xf8\xff\xfe", b"\xfc\xff\xfe")
+    assert opus.packet_samples(stereo) == opus.SILENT_SAMPLES
+    # Two coupled streams and two others, all but the last delimited by themselves (RFC 6716 appendix B).
+    surround = OpusHead(6, mapping_family=1, mapping=bytes((4, 2, 0, 4, 1, 2, 3, 5)))
+    assert opus.silent_packet(surround) == b"\xfc\x02\xff\xfe" * 2 + b"\xf8\x02\xff\xfe" + b"\xf8\xff\xfe"

@@ -93,7 +93,8 @@ export const studio = {
   "studio.save": "Save",
   "studio.saved": "Saved.",
 
-  "studio.preview.offline": "Nothing on the air. Start streaming in OBS; the picture appears here by itself.",
+  "studio.preview.offline":
+    "Nothing on the air. Start streaming in OBS or from the browser; the picture appears here by itself.",
   "studio.end": "End broadcast",
   "studio.end.title": "End the broadcast?",
   "studio.end.text":
@@ -310,6 +311,8 @@ export const studio = {
 
   "studio.ladder": "Which qualities are offered",
   "studio.ladder.default": "This stream offers what this server offers all streams:",
+  "studio.ladder.defaultEmpty":
+    "This stream offers what this server offers all streams; nothing of that is smaller than what you send.",
   "studio.ladder.own":
     "This stream has its own list. What would be larger or faster than what you send is left out.",
   "studio.ladder.empty": "The list is empty: viewers get what you send, and nothing else.",

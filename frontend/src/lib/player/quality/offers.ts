@@ -46,13 +46,13 @@ function parseAttributes(line: string): Map<string, string> {
   return new Map([...found].map(([, key = "", value = ""]) => [key, value.replaceAll('"', "")]));
 }
 
-/** What the server offers of a stream; nothing when it cannot be asked. */
-export async function askOffers(master: string, sources: ReadonlySet<string>): Promise<Offer[]> {
+/** What the server offers of a stream; null when it cannot be asked. */
+export async function askOffers(master: string, sources: ReadonlySet<string>): Promise<Offer[] | null> {
   try {
     const response = await fetch(master);
-    return response.ok ? parseOffers(await response.text(), response.url, sources) : [];
+    return response.ok ? parseOffers(await response.text(), response.url, sources) : null;
   } catch {
-    return [];
+    return null;
   }
 }
 
