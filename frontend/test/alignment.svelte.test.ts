@@ -30,6 +30,19 @@ beforeEach(() => {
   alignment = new Alignment({ read: () => picture }, () => now);
 });
 
+test("time alone changes something only with a picture, or when it has just gone", () => {
+  const all = [said(1, 0)];
+  alignment.visible(all, nobody);
+  expect(alignment.idle).toBe(true);
+  picture = dated(8);
+  expect(alignment.idle).toBe(false);
+  alignment.visible(all, nobody);
+  picture = null;
+  expect(alignment.idle).toBe(false);
+  alignment.visible(all, nobody);
+  expect(alignment.idle).toBe(true);
+});
+
 describe("a picture with dates", () => {
   test("has a message wait until it reaches the moment at which it was said", () => {
     const all = [said(1, 0), said(2, 10)];

@@ -10,7 +10,17 @@ import { addMarks, rows } from "../src/chat/rows";
 import { rulesText } from "../src/chat/rules/text";
 import { search, sha256, zeroBits } from "../src/chat/sha256";
 import { wordAt } from "../src/chat/text";
-import { Heights, rowsIn, SURPLUS, spanAround, spanAtEnd, spanOver, TAIL, Tail } from "../src/chat/window";
+import {
+  AROUND,
+  Heights,
+  rowsIn,
+  SURPLUS,
+  spanAround,
+  spanAtEnd,
+  spanOver,
+  TAIL,
+  Tail,
+} from "../src/chat/window";
 import type { Http } from "../src/lib/http";
 import { ADA, BO, message } from "./chat-support";
 
@@ -20,11 +30,12 @@ describe("rows", () => {
   test("what was taken away leaves one line between two messages", () => {
     const marks = [2, 3, 7].map((id) => ({ id, name: id === 3 ? "Bo" : "Ada" }));
     expect(rows(messages, marks)).toEqual([
-      { key: 1, message: messages[0] },
-      { key: 2, message: null, name: "", count: 2 },
-      { key: 5, message: messages[1] },
-      { key: 7, message: null, name: "Ada", count: 1 },
+      messages[0],
+      { id: 2, name: "", count: 2 },
+      messages[1],
+      { id: 7, name: "Ada", count: 1 },
     ]);
+    expect(rows(messages, [])).toBe(messages);
   });
 
   test("marks go with the messages around them, and never become many", () => {
@@ -49,7 +60,7 @@ describe("the window of a long list", () => {
   test("at the end a few are drawn, and near one message those around it", () => {
     expect(spanAtEnd(1_000)).toEqual({ from: 1_000 - TAIL, to: 1_000 });
     expect(spanAtEnd(3)).toEqual({ from: 0, to: 3 });
-    expect(spanAround(1_000, 500)).toEqual({ from: 500 - TAIL / 2, to: 500 + TAIL / 2 });
+    expect(spanAround(1_000, 500)).toEqual({ from: 500 - AROUND, to: 500 + AROUND });
     expect(spanAround(1_000, 2).from).toBe(0);
   });
 

@@ -44,6 +44,10 @@ test("the time of a message is short, and whole on demand", () => {
   expect(saidAt(at, NOW, "en-US").short).toBe("2:05");
   expect(saidAt(at, NOW, "en-US").long).toContain("PM");
   expect(saidAt(new Date(2026, 4, 30, 14, 5).toISOString(), NOW, "en-GB").short).toContain("30 May");
+  // The same moment once more, a day later.
+  const later = new Date(NOW.getTime() + 86_400_000);
+  expect(saidAt(at, later, "en-GB").short).not.toBe(saidAt(at, NOW, "en-GB").short);
+  expect(saidAt(at, NOW, "en-GB").short).toBe("14:05");
   expect(saidAt("nonsense", NOW)).toEqual({ short: "", long: "" });
 });
 

@@ -80,7 +80,7 @@ export class AlignedView {
 
   #tick(): void {
     // Nothing to look at, and nothing that winding back could take away: nothing is drawn anew.
-    if (this.#source.messages.length > 0) this.#looks += 1;
+    if (this.#source.messages.length > 0 && !this.#alignment?.idle) this.#looks += 1;
   }
 
   #look(): Timeline {

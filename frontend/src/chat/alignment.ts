@@ -36,7 +36,13 @@ export class Alignment {
   #shown = Number.NEGATIVE_INFINITY;
   /** How far back the picture is, in seconds. */
   #behind = 0;
+  /** There was a picture at the last look. */
+  #followed = false;
   readonly #arrivals = new Map<number, Arrival>();
+  /** The last list whose arrivals were noted. */
+  #noted: Timeline = [];
+  /** The newest date in it. */
+  #newest = Number.NEGATIVE_INFINITY;
 
   constructor(
     private readonly clock: Pick<PictureClock, "read">,
@@ -48,14 +54,20 @@ export class Alignment {
     return this.#behind;
   }
 
+  /** There is no picture, and was none at the last look: time alone changes nothing of what is to be seen. */
+  get idle(): boolean {
+    return !this.#followed && this.clock.read() === null;
+  }
+
   /** What of `messages` is to be seen now; the same list when it is all of them. `own` messages never wait. */
   visible(messages: Timeline, own: (message: ChatMessage) => boolean): Timeline {
     const picture = this.clock.read();
     const now = this.now();
     this.#behind = picture?.behind ?? 0;
-    this.#note(messages, now);
+    this.#followed = picture !== null;
+    if (messages !== this.#noted) this.#note(messages, now);
     if (!this.on || picture === null) {
-      for (const message of messages) this.#shown = Math.max(this.#shown, this.#due(message));
+      this.#shown = Math.max(this.#shown, this.#newest);
       this.#horizon = Math.max(this.#horizon, this.#shown);
       return messages;
     }
@@ -82,13 +94,21 @@ export class Alignment {
 
   #note(messages: Timeline, now: number): void {
     const { history } = this;
+    this.#noted = messages;
+    this.#newest = Number.NEGATIVE_INFINITY;
     for (const message of messages) {
-      if (this.#arrivals.has(message.id)) continue;
+      const known = this.#arrivals.get(message.id);
+      if (known) {
+        this.#newest = Math.max(this.#newest, known.due);
+        continue;
+      }
       const old = history === null || message.id <= history;
       const seen = old ? Number.NEGATIVE_INFINITY : now;
       const due = Date.parse(message.at);
       // Of a date that makes no sense nothing follows: it is shown at once.
-      this.#arrivals.set(message.id, { seen, due: Number.isNaN(due) ? Number.NEGATIVE_INFINITY : due });
+      const arrival = { seen, due: Number.isNaN(due) ? Number.NEGATIVE_INFINITY : due };
+      this.#arrivals.set(message.id, arrival);
+      this.#newest = Math.max(this.#newest, arrival.due);
     }
     for (const id of this.#arrivals.keys()) {
       if (this.#arrivals.size <= REMEMBERED) break;

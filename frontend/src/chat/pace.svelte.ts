@@ -25,6 +25,8 @@ export class Pace {
   /** Since the last picture. */
   #made = 0;
   #frame = 0;
+  /** Something is there that is not drawn. */
+  #waiting = false;
   #pictures = $state(0);
   readonly #drawn = $derived.by(() => this.#look());
 
@@ -46,6 +48,7 @@ export class Pace {
     const newest = messages.at(-1)?.id;
     if (newest === undefined) {
       this.#until = null;
+      this.#waiting = false;
       return messages;
     }
     const until = this.#until;
@@ -63,11 +66,13 @@ export class Pace {
     const all = this.#options.hurry() || document.visibilityState === "hidden";
     if (all || until === null || waiting.length <= room || waiting.length > MOST_WAITING) {
       this.#until = newest;
+      this.#waiting = false;
       this.#note(waiting.length);
       return messages;
     }
     const reached = room > 0 ? (waiting[waiting.length - room] as ChatMessage).id : until;
     this.#until = reached;
+    this.#waiting = true;
     this.#note(room);
     this.#next();
     return messages.filter((message) => message.id <= reached || this.#options.own(message));
@@ -85,8 +90,7 @@ export class Pace {
     this.#frame = requestAnimationFrame(() => {
       this.#frame = 0;
       this.#made = 0;
-      const newest = this.#options.messages().at(-1)?.id;
-      if (newest !== undefined && this.#until !== null && newest > this.#until) this.#pictures += 1;
+      if (this.#waiting) this.#pictures += 1;
     });
   }
 }

@@ -7,41 +7,40 @@ export interface Mark {
   name: string;
 }
 
-/** What a list draws: messages, and one line for what was taken away between two of them. */
-export type Row =
-  | { key: number; message: ChatMessage }
-  | { key: number; message: null; name: string; count: number };
+/** One line for what was taken away between two messages. */
+export interface Gap {
+  /** Of the first message that was taken away. */
+  id: number;
+  /** Who said all of it; empty when it was not one person. */
+  name: string;
+  count: number;
+}
 
-/** A message has one row as long as it is the same: so only what is new is drawn. */
-const known = new WeakMap<ChatMessage, Row>();
+/** What a list draws, by their ids. */
+export type Row = ChatMessage | Gap;
 
-function rowOf(message: ChatMessage): Row {
-  let row = known.get(message);
-  if (!row) {
-    row = { key: message.id, message };
-    known.set(message, row);
-  }
-  return row;
+export function isGap(row: Row): row is Gap {
+  return "count" in row;
 }
 
 /** Both are in the order of their ids. */
-export function rows(messages: Timeline, marks: readonly Mark[]): Row[] {
-  if (marks.length === 0) return messages.map(rowOf);
+export function rows(messages: Timeline, marks: readonly Mark[]): readonly Row[] {
+  if (marks.length === 0) return messages;
   const found: Row[] = [];
   let next = 0;
   const markUntil = (id: number) => {
     for (let mark = marks[next]; mark && mark.id < id; mark = marks[next]) {
       const last = found.at(-1);
-      if (last && last.message === null) {
+      if (last && isGap(last)) {
         last.count += 1;
         if (last.name !== mark.name) last.name = "";
-      } else found.push({ key: mark.id, message: null, name: mark.name, count: 1 });
+      } else found.push({ id: mark.id, name: mark.name, count: 1 });
       next += 1;
     }
   };
   for (const message of messages) {
     markUntil(message.id);
-    found.push(rowOf(message));
+    found.push(message);
   }
   markUntil(Number.POSITIVE_INFINITY);
   return found;

@@ -7,14 +7,18 @@ export interface Span {
 }
 
 /** So many rows at least are drawn at the end of the list, where nearly everybody is. */
-export const TAIL = 50;
+export const TAIL = 30;
+/** Above those that fill the window there, at the least; on average they are higher than the lowest. */
+const SPARE = 5;
+/** Rows that are drawn on each side of one that is jumped to. */
+export const AROUND = 25;
 /** So many more come before the first of them go. */
 export const SURPLUS = 10;
 /** Rows that are drawn above and below what is to be seen. */
 const OVERSCAN = 15;
 /** The span moves in steps, so that scrolling changes it seldom. */
 const STEP = 10;
-/** Of a row that was never drawn, in pixels. */
+/** Of a row that was never drawn, in pixels; few are lower. */
 const GUESS = 28;
 /** The room above the end is too high by this much at most, in pixels. */
 const MOST_DRIFT = 3_000;
@@ -66,16 +70,16 @@ export function spanOver(count: number, first: number, last: number): Span {
 
 /** The rows around one of them. */
 export function spanAround(count: number, index: number): Span {
-  return { from: Math.max(index - TAIL / 2, 0), to: Math.min(index + TAIL / 2, count) };
+  return { from: Math.max(index - AROUND, 0), to: Math.min(index + AROUND, count) };
 }
 
 export function spanAtEnd(count: number, least = TAIL): Span {
   return { from: Math.max(count - least, 0), to: count };
 }
 
-/** Rows that fill so many pixels, and some more. */
+/** Rows that fill so many pixels, however low they are, and some more. */
 export function rowsIn(height: number): number {
-  return Math.max(TAIL, Math.ceil(height / GUESS) + OVERSCAN);
+  return Math.max(TAIL, Math.ceil(height / GUESS) + SPARE);
 }
 
 /**

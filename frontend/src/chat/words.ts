@@ -47,20 +47,35 @@ export function banText(ban: Ban, now: Date, locale?: string): string {
 export function saidAt(at: string, now: Date, locale?: string): { short: string; readonly long: string } {
   const date = new Date(at);
   if (Number.isNaN(date.getTime())) return { short: "", long: "" };
-  const sameDay = date.toDateString() === now.toDateString();
-  // A narrow column has no room for "PM" in each line; the long form has it.
-  const short = format(sameDay ? "time" : "day", locale)
-    .formatToParts(date)
-    .filter((part, index, parts) => part.type !== "dayPeriod" && parts[index + 1]?.type !== "dayPeriod")
-    .map((part) => part.value)
-    .join("");
   return {
-    short,
+    short: shortTime(date, now, locale),
     // Seldom looked at, and as costly as the other.
     get long() {
       return format("long", locale).format(date);
     },
   };
+}
+
+let last = { key: "", text: "" };
+
+/** To format is costly, and in a lively chat many lines have the same time. */
+function shortTime(date: Date, now: Date, locale: string | undefined): string {
+  const key = `${minuteOf(date)} ${minuteOf(now)} ${locale}`;
+  if (last.key !== key) {
+    const sameDay = date.toDateString() === now.toDateString();
+    // A narrow column has no room for "PM" in each line; the long form has it.
+    const text = format(sameDay ? "time" : "day", locale)
+      .formatToParts(date)
+      .filter((part, index, parts) => part.type !== "dayPeriod" && parts[index + 1]?.type !== "dayPeriod")
+      .map((part) => part.value)
+      .join("");
+    last = { key, text };
+  }
+  return last.text;
+}
+
+function minuteOf(date: Date): number {
+  return Math.floor(date.getTime() / 60_000);
 }
 
 const TIME: Intl.DateTimeFormatOptions = { hour: "numeric", minute: "2-digit" };
