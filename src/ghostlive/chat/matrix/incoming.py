@@ -39,10 +39,10 @@ from ghostlive.chat.matrix.emotes import PACK, STABLE_PACK, Packs
 from ghostlive.chat.matrix.events import RoomEvent, integer, mapping, text, texts
 from ghostlive.chat.matrix.ghosts import ghost_author
 from ghostlive.chat.matrix.media import AVATAR, path_of, record_of
-from ghostlive.chat.matrix.power import MODERATOR
+from ghostlive.chat.matrix.power import MODERATOR, Levels
 from ghostlive.chat.matrix.said import read_said
 from ghostlive.chat.matrix.skew import Skew
-from ghostlive.chat.moderation.actions import Actions
+from ghostlive.chat.moderation.actions import LONGEST_TIMEOUT, Actions
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.people import Author, Role, matrix_author_id
 from ghostlive.chat.room import Quiet, Room, RoomListener
@@ -525,9 +525,16 @@ class Incoming:
                 mxid=mxid if author_id is None else None,
                 event=event.event_id,
             )
-        elif event.membership == "leave" and event.prev_membership == "join" and author_id is not None:
+        elif event.membership == "leave" and event.prev_membership == "join":
             moderator = await self._moderator(room, event)
-            await self.actions.kick(room, moderator, author_id, reason=reason, event=event.event_id)
+            await self.actions.kick(
+                room,
+                moderator,
+                author_id or matrix_author_id(mxid),
+                mxid=mxid if author_id is None else None,
+                reason=reason,
+                event=event.event_id,
+            )
 
     async def _joined(self, room: Room, event: RoomEvent) -> None:
         if await self._role(room, event.room_id, event.sender) is not Role.GUEST:
@@ -542,18 +549,44 @@ class Incoming:
         return room.bans.find(author_id or matrix_author_id(mxid), None, None if author_id else mxid, now) is not None
 
     async def _power(self, room: Room, event: RoomEvent) -> None:
-        if self.actions is None or event.state_key != "":
+        if self.actions is None or event.state_key != "" or not event.prev_content:
             return
-        before, after = (mapping(content, "users") for content in (event.prev_content, event.content))
-        if not event.prev_content:
-            return
-        for mxid in sorted({*before, *after}):
-            if self.ours(mxid):
+        before, after = (Levels(content, frozenset()) for content in (event.prev_content, event.content))
+        if before.silence("") != after.silence(""):
+            moderator = await self._moderator(room, event)
+            await self.actions.set_rules(room, moderator, {"readonly": after.silence("")})
+        for mxid in sorted({*before.people(), *after.people()}):
+            if mxid == self._bot or before.of(mxid) == after.of(mxid):
                 continue
-            was, now = ((integer(levels, mxid) or 0) >= MODERATOR for levels in (before, after))
-            if was != now and await self.role(room.stream, mxid) is Role.GUEST:
-                moderator = await self._moderator(room, event)
-                await self.actions.moderator(room, moderator, mxid=mxid, on=now, event=event.event_id)
+            try:
+                await self._level(room, event, mxid, before, after)
+            except BusyError:
+                raise
+            except RefusalError as error:  # it must not keep what is done to others from counting
+                _log.debug("a level changed nothing", room=event.room_id, reason=str(error))
+
+    async def _level(self, room: Room, event: RoomEvent, mxid: str, before: Levels, after: Levels) -> None:
+        """Somebody moderates from now on, or not any more; or speaks no more, or again."""
+        assert self.actions is not None
+        author_id = ghost_author(mxid, self._server)
+        if before.silence(mxid) != after.silence(mxid):
+            moderator = await self._moderator(room, event)
+            person = author_id or matrix_author_id(mxid)
+            if not after.silence(mxid):
+                await self.actions.end_timeouts(room, moderator, author_id=person, event=event.event_id)
+            elif not self._is_banned(room, mxid, author_id):
+                await self.actions.timeout(
+                    room,
+                    moderator,
+                    author_id=author_id,
+                    mxid=mxid if author_id is None else None,
+                    seconds=LONGEST_TIMEOUT,
+                    event=event.event_id,
+                )
+        was, now = (levels.of(mxid) >= MODERATOR for levels in (before, after))
+        if author_id is None and was != now and await self.role(room.stream, mxid) is Role.GUEST:
+            moderator = await self._moderator(room, event)
+            await self.actions.moderator(room, moderator, mxid=mxid, on=now, event=event.event_id)
 
     async def _pinned(self, room: Room, event: RoomEvent) -> None:
         if self.actions is None or event.state_key != "":
