@@ -1,16 +1,20 @@
-"""What moderators do in their Matrix clients."""
+"""What moderators do in their Matrix clients, and what others try there that no page shows."""
 
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.support.chat import Page
 from tests.support.fake_homeserver import FakeUser
 from tests.support.house import OLGA, House, open_house
 
+from ghostlive.chat.moderation.pipeline import NEWCOMER, WORDS
 from ghostlive.db.moderation import AuditRecord, ModerationRepository
+from ghostlive.db.users import Role
 
 MONA, EVE = "@mona:chat.test", "@eve:chat.test"
+UNSTABLE = "org.matrix.msc3381.poll.start"
 
 
 @pytest.fixture
@@ -30,6 +34,13 @@ async def mona(house: House) -> FakeUser:
     return mona
 
 
+async def rules(house: House, **changes: Any) -> None:
+    """Other rules count from now on."""
+    room = await house.chat.service.enter("demo")
+    await house.chat.moderation.actions.set_rules(room, OLGA, changes)
+    house.chat.service.leave(room)
+
+
 async def audit(house: House) -> list[AuditRecord]:
     """The log of the chat, oldest first."""
     found = await house.chat.repository.stream("demo")
@@ -46,6 +57,104 @@ async def guest(house: House, name: str = "Troll") -> tuple[Page, str]:
     await house.memberships(ghost, "join")
     await house.all_done()
     return page, ghost
+
+
+async def test_help_lists_in_the_room_what_it_lists_on_the_page(house: House, mona: FakeUser) -> None:
+    await mona.say(house.room().id, "!help")
+    await house.homeserver.push()
+    page = await house.chat.enter(user=await house.chat.account("mo", Role.MODERATOR))
+    page.send({"type": "command", "text": "help"})
+    page.send({"type": "ping"})
+    await page.next("pong")
+    listed = [f"!{message['text'].removeprefix('/')}" for message in page.got if message["type"] == "notice"]
+    assert len(listed) > 20
+    await house.until(lambda: len(house.room().bodies()) > 1, "the answer")
+    asked, answer = house.room().bodies()
+    assert (asked, answer.splitlines()) == ("!help", listed)
+
+
+def _poll(question: str, *answers: str) -> dict[str, Any]:
+    """As Element sends one."""
+    text = "org.matrix.msc1767.text"
+    options = [{"id": str(number), text: answer} for number, answer in enumerate(answers)]
+    return {text: question, UNSTABLE: {"question": {text: question, "body": question}, "answers": options}}
+
+
+def _stable_poll(question: str, *answers: str) -> dict[str, Any]:
+    options = [{"m.id": str(number), "m.text": [{"body": answer}]} for number, answer in enumerate(answers)]
+    return {"m.poll": {"question": {"m.text": [{"body": question}]}, "answers": options}}
+
+
+def _reaction(event_id: str, key: str) -> dict[str, Any]:
+    return {"m.relates_to": {"rel_type": "m.annotation", "event_id": event_id, "key": key}}
+
+
+async def _asides(house: House, words: str) -> list[tuple[str, str]]:
+    """Eve sends those words in every way that is no plain message; each event with the code of what it is."""
+    eve, room = house.homeserver.user("eve"), house.room().id
+    target = house.room().messages()[0].event_id
+    file = {"msgtype": "m.file", "body": "look", "filename": words, "url": "mxc://chat.test/file"}
+    return [
+        ("a command", await eve.say(room, f"!help {words}")),
+        ("a poll", await eve.send(room, UNSTABLE, _poll(words, "yes"))),
+        ("an answer of a poll", await eve.send(room, UNSTABLE, _poll("Well?", "yes", words))),
+        ("a stable poll", await eve.send(room, "m.poll.start", _stable_poll("Well?", words))),
+        ("a reaction", await eve.send(room, "m.reaction", _reaction(target, words))),
+        (
+            "a reaction that looks like a picture",
+            await eve.send(room, "m.reaction", _reaction(target, f"mxc: {words}")),
+        ),
+        ("a reaction to what nobody knows", await eve.send(room, "m.reaction", _reaction("$nothing", words))),
+        ("a file name", await eve.send(room, "m.room.message", file)),
+    ]
+
+
+@pytest.mark.parametrize(
+    "rule", [{"words": [{"text": "badword", "kind": "exact", "action": "refuse"}]}, {"readonly": True}]
+)
+async def test_no_rule_is_got_round_by_what_no_page_shows(house: House, rule: dict[str, Any]) -> None:
+    page, _ = await guest(house)
+    await house.native("eve")
+    await rules(house, **rule)
+    sent = await _asides(house, "badword")
+    await house.homeserver.push()
+
+    def left() -> list[str]:
+        redacted = {
+            event.redacts or event.content.get("redacts") for event in house.room().messages("m.room.redaction")
+        }
+        return [what for what, event_id in sent if event_id not in redacted]
+
+    await house.until(lambda: not left(), f"the end of {left()}")
+    assert all(event.content["reason"] for event in house.room().messages("m.room.redaction"))
+    assert house.room().bodies() == ["hello"], "a command that is refused has no answer"
+    assert page.texts() == ["hello"]
+
+
+async def test_without_rules_polls_and_file_names_are_on_the_page_and_moderators_react_with_words(
+    house: House, mona: FakeUser
+) -> None:
+    page, _ = await guest(house)
+    room = house.room().id
+    await house.native("eve")
+    await _asides(house, "fine")
+    await mona.send(room, "m.reaction", _reaction(house.room().messages()[0].event_id, "well said"))
+    await house.homeserver.push()
+    await page.sees(lambda page: len(page.texts()) == 5)
+    assert page.texts() == ["hello", "📊 fine\nyes", "📊 Well?\nyes\nfine", "📊 Well?\nfine", "📎 fine\nlook"]
+    await house.until(lambda: len(house.room().messages("m.room.redaction")) == 3, "the reactions of eve")
+    assert [event.sender for event in house.room().messages("m.reaction")] == [MONA]
+
+
+async def test_whose_message_waits_is_told_by_which_rule(house: House) -> None:
+    eve = await house.native("eve")
+    word = {"text": "maybe", "kind": "exact", "action": "hold"}
+    for changes, told in (({"words": [word]}, WORDS), ({"guests": "hold", "words": []}, NEWCOMER)):
+        await rules(house, **changes)
+        await eve.say(house.room().id, f"maybe {told}")
+        await house.homeserver.push()
+        await house.until(lambda: not house.room().bodies(), "the message to go")
+        assert house.room().messages("m.room.redaction")[-1].content["reason"] == told
 
 
 async def test_who_is_muted_in_a_matrix_client_only_reads_until_they_are_not(house: House, mona: FakeUser) -> None:

@@ -24,6 +24,7 @@ from ghostlive.chat.errors import (
     BannedError,
     BusyError,
     EmptyError,
+    NotAllowedError,
     NotFoundError,
     OpeningError,
     RefusalError,
@@ -40,7 +41,7 @@ from ghostlive.chat.matrix.events import RoomEvent, integer, mapping, text, text
 from ghostlive.chat.matrix.ghosts import ghost_author
 from ghostlive.chat.matrix.media import AVATAR, path_of, record_of
 from ghostlive.chat.matrix.power import MODERATOR, Levels
-from ghostlive.chat.matrix.said import read_said
+from ghostlive.chat.matrix.said import Said, read_said
 from ghostlive.chat.matrix.skew import Skew
 from ghostlive.chat.moderation.actions import LONGEST_TIMEOUT, Actions
 from ghostlive.chat.moderation.acts import Actor
@@ -55,7 +56,8 @@ _log = structlog.get_logger("matrix")
 
 _KEY: Final = 64
 _REMEMBERED: Final = 1000
-"""Edits that were let through a moment ago."""
+"""Edits and commands that were let through a moment ago."""
+_WORDS: Final = "Here, reactions are emoji. Write words as a message."
 _NOT_FOR_ALL: Final = "A code by which somebody signs in"
 _MARKS: Final = ("!", "/")
 """Before commands. Most Matrix clients keep a slash for themselves."""
@@ -146,8 +148,8 @@ class Incoming:
         self._levels: dict[str, Mapping[str, Any]] = {}
         self._packs: dict[str, Packs] = {}
         """By stream."""
-        self._edits: OrderedDict[str, None] = OrderedDict()
-        """Edits that were let through and may come again: they are no duplicates then."""
+        self._accepts: OrderedDict[str, None] = OrderedDict()
+        """Edits and commands that were let through and may come again: they are no duplicates then."""
         self._where: dict[str, Mapping[str, str]] = {}
         """Where each stream's chat is in Matrix, as pages are told."""
 
@@ -337,7 +339,7 @@ class Incoming:
             await self._edit(room, event, text(relation, "event_id"), batch)
             return
         said = read_said(event, event.content, self._length)
-        if said is None or await self._command(room, event, said.text, batch):
+        if said is None or await self._command(room, event, said, batch):
             return
         if await batch.find(event.event_id) is not None:
             return
@@ -369,7 +371,7 @@ class Incoming:
             if outcome.error is not None:
                 self._refused(room, event, outcome.error)
             elif outcome.held:
-                self._refused(room, event, EmptyError("Your message waits for a moderator of the stream."))
+                self._refused(room, event, EmptyError(outcome.held))
             elif outcome.id is not None:
                 batch.stored(event.event_id, outcome.id)
 
@@ -397,19 +399,12 @@ class Incoming:
         if said is None:
             return
         author, files = await self._author(room, event, batch)
-        if event.event_id not in self._edits:
-            words = "\n".join(dict.fromkeys(one.text.removeprefix("* ") for one in (new, old) if one is not None))
-            html = "\n".join(one.html for one in (new, old) if one is not None and one.html is not None)
-            try:
-                self._service.check_edit(room, author, words, kind=said.kind, html=html or None)
-            except BusyError:
-                raise
-            except RefusalError as error:
-                self._refused(room, event, error)
-                return
-            self._edits[event.event_id] = None
-            if len(self._edits) > _REMEMBERED:
-                self._edits.popitem(last=False)
+        words = "\n".join(dict.fromkeys(one.text.removeprefix("* ") for one in (new, old) if one is not None))
+        html = "\n".join(one.html for one in (new, old) if one is not None and one.html is not None) or None
+        if not self._accepted(
+            room, event, lambda: self._service.check_edit(room, author, words, kind=said.kind, html=html)
+        ):
+            return
         if found is None or found.kind != "message" or new is None:
             return
 
@@ -432,24 +427,44 @@ class Incoming:
 
         batch.begin(event, work())
 
+    def _accepted(self, room: Room, event: RoomEvent, check: Callable[[], None]) -> bool:
+        """Whether `check` has nothing against what is no message of its own; what it refuses is taken away."""
+        if event.event_id in self._accepts:
+            return True
+        try:
+            check()
+        except BusyError:
+            raise
+        except RefusalError as error:
+            self._refused(room, event, error)
+            return False
+        self._accepts[event.event_id] = None
+        if len(self._accepts) > _REMEMBERED:
+            self._accepts.popitem(last=False)
+        return True
+
     async def _reaction(self, room: Room, event: RoomEvent, batch: Batch) -> None:
         relation = event.relates_to
-        found = await batch.find(text(relation, "event_id"))
-        if text(relation, "rel_type") != "m.annotation" or found is None or found.kind != "message":
+        if text(relation, "rel_type") != "m.annotation":
             return
-        key = text(relation, "key")
-        author, files = await self._author(room, event, batch)
+        found = await batch.find(text(relation, "event_id"))
+        key, record = text(relation, "key"), None
         if key.startswith("mxc:"):
-            code = next((f":{emote.code}:" for emote in room.emotes if emote.mxc == key), None)
             record = record_of(key)
-            if record is None:
-                return
-            files.append(record)
-            key = code or path_of(record)
         else:
             key = clean_line(key, _KEY)
-            if not is_emoji(key):  # words would be a message that no rule looks at
-                return
+        if record is None and not is_emoji(key):
+            # Words would be a message that no rule looks at, and that no page shows.
+            author, _ = await self._author(room, event, batch)
+            if not (author.moderates or self._service.moderation.moderates(room, author)):
+                self._refused(room, event, NotAllowedError(_WORDS))
+            return
+        if found is None or found.kind != "message":
+            return
+        author, files = await self._author(room, event, batch)
+        if record is not None:
+            files.append(record)
+            key = next((f":{emote.code}:" for emote in room.emotes if emote.mxc == key), None) or path_of(record)
 
         async def work() -> None:
             try:
@@ -602,22 +617,31 @@ class Incoming:
         moderator = await self._moderator(room, event)
         await self.actions.pin(room, moderator, message_id, event=event.event_id)
 
-    async def _command(self, room: Room, event: RoomEvent, said: str, batch: Batch) -> bool:
-        """Whether it was a command, or a code by which somebody signs in, and no message."""
-        answer = await self.heard(event.sender, said, self._service.now())
+    async def _command(self, room: Room, event: RoomEvent, said: Said, batch: Batch) -> bool:
+        """Whether it was a command, or a code by which somebody signs in, and no message.
+
+        Others in the room read a command as they read a message, so what a rule refuses is no command either.
+        """
+        words = said.text
+        answer = await self.heard(event.sender, words, self._service.now())
         if answer is not None:
             batch.links_changed()
-            if is_code(said):
+            if is_code(words):
                 self.way.hide(room.stream, event, _NOT_FOR_ALL)
             self.way.reply(room.stream, event, answer)
             return True
         moderation = self._service.moderation
-        if not said.startswith(_MARKS) or not moderation.is_command(said[1:]):
+        if not words.startswith(_MARKS) or not moderation.is_command(words[1:]):
             return False
         await batch.settle()  # it may be about what was said before it
         author, _ = await self._author(room, event, batch)
-        for notice in await moderation.command(room, Actor(author, "matrix"), said[1:]):
-            self.way.reply(room.stream, event, notice.text)
+        if not self._accepted(
+            room, event, lambda: self._service.check_aside(room, author, words, kind=said.kind, html=said.html)
+        ):
+            return True
+        notices = await moderation.command(room, Actor(author, "matrix"), words[1:])
+        if notices:
+            self.way.reply(room.stream, event, "\n".join(notice.text for notice in notices))
         return True
 
     def _refused(self, room: Room, event: RoomEvent, error: RefusalError) -> None:
@@ -650,5 +674,7 @@ _TOGETHER: Final[Mapping[str, Callable[[Incoming, Room, RoomEvent, Batch], Await
     types.MESSAGE: Incoming._message,
     types.STICKER: Incoming._message,
     types.ENCRYPTED: Incoming._message,
+    types.POLL: Incoming._message,
+    types.UNSTABLE_POLL: Incoming._message,
     types.REACTION: Incoming._reaction,
 }

@@ -66,14 +66,14 @@ class WayBack:
         self.answer(event, text)
 
     def answer(self, event: RoomEvent, words: str) -> None:
-        """Answer an event, with a mention of who sent it."""
+        """Answer an event, in one message, with a mention of who sent it."""
         content = {
             "msgtype": "m.notice",
             "body": words,
             "m.mentions": {"user_ids": [event.sender]},
             "m.relates_to": {"m.in_reply_to": {"event_id": event.event_id}},
         }
-        txn = f"a{event.event_id}-{len(words)}"
+        txn = f"a{event.event_id}"  # an event has one answer
         self._put("answer", lambda: self._client.send(event.room_id, MESSAGE, content, txn=txn))
 
     def enter(self, room_id: str) -> None:
