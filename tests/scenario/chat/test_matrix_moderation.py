@@ -10,6 +10,7 @@ from tests.support.fake_homeserver import FakeUser
 from tests.support.house import OLGA, House, open_house
 
 from ghostlive.chat.moderation.pipeline import NEWCOMER, WORDS
+from ghostlive.core.websocket import BANNED
 from ghostlive.db.moderation import AuditRecord, ModerationRepository
 from ghostlive.db.users import Role
 
@@ -172,6 +173,18 @@ async def test_who_is_muted_in_a_matrix_client_only_reads_until_they_are_not(hou
     await page.next("unbanned")
     await page.post("here I am again")
     await house.until(lambda: "here I am again" in house.room().bodies(), "what they say in the room")
+
+
+async def test_a_ban_of_who_is_timed_out_or_muted_is_a_ban(house: House, mona: FakeUser) -> None:
+    page, ghost = await guest(house)
+    await mona.say(house.room().id, "!timeout Troll 1h calm down")
+    await house.homeserver.push()
+    assert (await page.next("banned"))["reason"] == "calm down"
+    await mona.set_power(house.room().id, ghost, -1)
+    await mona.ban(house.room().id, ghost, "spam")
+    await house.homeserver.push()
+    assert (await page.next("banned"))["reason"] == "spam"
+    assert page.closed() == (BANNED, "banned")
 
 
 async def test_a_mute_of_a_matrix_client_ends_on_the_page_too_and_by_itself(house: House, mona: FakeUser) -> None:

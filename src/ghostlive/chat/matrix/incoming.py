@@ -520,7 +520,7 @@ class Incoming:
         author_id = ghost_author(mxid, self._server)
         reason = clean_line(text(event.content, "reason"), 200)
         if event.membership == "ban":
-            if self._is_banned(room, mxid, author_id):
+            if self._is_banned(room, mxid, author_id, timeouts=False):
                 return
             moderator = await self._moderator(room, event)
             await self.actions.ban(
@@ -559,9 +559,10 @@ class Incoming:
         except BannedError as error:
             self.way.unwelcome(room.stream, event, error)
 
-    def _is_banned(self, room: Room, mxid: str, author_id: str | None) -> bool:
-        now = self._service.now()
-        return room.bans.find(author_id or matrix_author_id(mxid), None, None if author_id else mxid, now) is not None
+    def _is_banned(self, room: Room, mxid: str, author_id: str | None, *, timeouts: bool = True) -> bool:
+        """Whether there is a ban of somebody by that name; with `timeouts`, or a time-out."""
+        person, now = author_id or matrix_author_id(mxid), self._service.now()
+        return room.bans.find(person, None, None if author_id else mxid, now, timeouts=timeouts) is not None
 
     async def _power(self, room: Room, event: RoomEvent) -> None:
         if self.actions is None or event.state_key != "" or not event.prev_content:
