@@ -221,6 +221,15 @@ async def test_a_mute_of_a_matrix_user_is_in_the_log_and_an_end_of_it_ends_no_ba
     assert (ban.mxid, ban.timeout) == (eve.mxid, False)
 
 
+async def test_a_moderator_who_is_muted_is_none_any_more(house: House, mona: FakeUser) -> None:
+    await house.native("eve")
+    for level in (50, -1):
+        await mona.set_power(house.room().id, EVE, level)
+        await house.homeserver.push()
+    lines = [(line.kind, line.detail.get("on")) for line in await audit(house)]
+    assert lines == [("moderator", True), ("moderator", False), ("timeout", None)]
+
+
 async def test_a_room_in_which_only_moderators_send_is_read_only_on_the_page(house: House, mona: FakeUser) -> None:
     page, _ = await guest(house)
     levels = house.room().content("m.room.power_levels")

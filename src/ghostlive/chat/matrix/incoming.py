@@ -585,6 +585,10 @@ class Incoming:
         """Somebody moderates from now on, or not any more; or speaks no more, or again."""
         assert self.actions is not None
         author_id = ghost_author(mxid, self._server)
+        was, now = (levels.of(mxid) >= MODERATOR for levels in (before, after))
+        if author_id is None and was != now and await self.role(room.stream, mxid) is Role.GUEST:
+            moderator = await self._moderator(room, event)
+            await self.actions.moderator(room, moderator, mxid=mxid, on=now, event=event.event_id)
         if before.silence(mxid) != after.silence(mxid):
             moderator = await self._moderator(room, event)
             person = author_id or matrix_author_id(mxid)
@@ -599,10 +603,6 @@ class Incoming:
                     seconds=LONGEST_TIMEOUT,
                     event=event.event_id,
                 )
-        was, now = (levels.of(mxid) >= MODERATOR for levels in (before, after))
-        if author_id is None and was != now and await self.role(room.stream, mxid) is Role.GUEST:
-            moderator = await self._moderator(room, event)
-            await self.actions.moderator(room, moderator, mxid=mxid, on=now, event=event.event_id)
 
     async def _pinned(self, room: Room, event: RoomEvent) -> None:
         if self.actions is None or event.state_key != "":
