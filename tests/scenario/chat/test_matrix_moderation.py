@@ -1,16 +1,17 @@
 """What moderators do in their Matrix clients, and what others try there that no page shows."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.support.chat import Page
+from tests.support.chat import PATIENCE, Page
 from tests.support.fake_homeserver import FakeUser
 from tests.support.house import OLGA, House, open_house
 
-from ghostlive.chat.moderation.pipeline import NEWCOMER, WORDS
+from ghostlive.chat.moderation.pipeline import NEWCOMER, READ_ONLY, WORDS
 from ghostlive.core.websocket import BANNED
 from ghostlive.db.moderation import AuditRecord, ModerationRepository
 from ghostlive.db.users import Role
@@ -150,6 +151,23 @@ async def test_without_rules_polls_and_file_names_are_on_the_page_and_moderators
     assert page.texts() == ["hello", "📊 fine\nyes", "📊 Well?\nyes\nfine", "📊 Well?\nfine", "📎 fine\nlook"]
     await house.until(lambda: len(house.room().messages("m.room.redaction")) == 3, "the reactions of eve")
     assert [event.sender for event in house.room().messages("m.reaction")] == [MONA]
+
+
+async def test_what_is_refused_is_taken_away_also_when_we_die_before(house: House) -> None:
+    eve = await house.native("eve")
+    await rules(house, readonly=True)
+    house.homeserver.fail(503, path="/redact/", times=1000)
+    for number in range(5):
+        await eve.say(house.room().id, f"nonsense {number}")
+    await house.homeserver.push()  # the homeserver knows that we have it
+    await house.restart()
+    assert len(house.room().bodies()) == 5
+    house.homeserver.heal()
+    await house.until(lambda: not house.room().bodies(), "all of it to go")
+    assert {event.content["reason"] for event in house.room().messages("m.room.redaction")} == {READ_ONLY}
+    async with asyncio.timeout(PATIENCE):
+        while await house.bridge.repository.errands():  # nothing is done again after the next start
+            await asyncio.sleep(0.001)
 
 
 async def test_whose_message_waits_is_told_by_which_rule(house: House) -> None:
