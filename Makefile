@@ -8,7 +8,7 @@ UV := $(BIN)/uv pip install --quiet --python
 MADE := .make
 # Like pip and npm, uv shall trust the certificates that this machine trusts.
 export UV_SYSTEM_CERTS := 1
-FANOUT := src/ghostlive/protocols/webrtc/fanout
+NATIVE := src/ghostlive/protocols/webrtc/fanout/_kernel src/ghostlive/web/_sending
 PAGES := $(shell find frontend -name node_modules -prune -o -type f -print 2>/dev/null)
 
 # What was made is trusted only while it is there.
@@ -49,13 +49,10 @@ demo: $(MADE)/runtime $(MADE)/matrix $(MADE)/pages
 serve: $(MADE)/runtime $(MADE)/pages
 	@exec $(BIN)/ghostlive serve --data $(DATA)
 
-# The longest part comes last, so that its summary is what one sees. Three workers: see tests/support/schedule.py.
-# What Python compiles once need not be compiled by each program that a test starts (PYTHONDONTWRITEBYTECODE).
 test: $(MADE)/dev $(MADE)/pages
 	@scripts/packages test
 	@echo "== front end" && cd frontend && ../scripts/node npm run --silent test
-	@scripts/newest-python
-	@echo "== all tests on $$($(BIN)/python -V)" && PYTHONDONTWRITEBYTECODE= $(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder
+	@scripts/python-tests
 
 # One after the other: each of them keeps the whole machine busy.
 campaign: $(MADE)/dev $(MADE)/pages
@@ -82,7 +79,7 @@ fuzz: $(MADE)/fuzz
 
 clean:
 	rm -rf $(MADE) .venv .venv-newest dist src/ghostlive/web/static frontend/node_modules
-	rm -f $(FANOUT)/*.so $(FANOUT)/_kernel.log
+	rm -f $(NATIVE:=.*.so) $(NATIVE:=.log)
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .coverage
 	find src tests bench scripts -name __pycache__ -prune -exec rm -rf {} +
 
@@ -93,13 +90,14 @@ $(MADE)/venv: requirements/uv.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@mkdir -p $(MADE) && touch $@
 
-$(MADE)/runtime: $(MADE)/venv requirements/runtime.txt requirements/build.txt pyproject.toml hatch_build.py $(FANOUT)/_kernel.pyx
+$(MADE)/runtime: $(MADE)/venv requirements/runtime.txt requirements/build.txt pyproject.toml hatch_build.py $(NATIVE:=.pyx)
 	@echo "Installing Python packages"
 	@$(UV) .venv --require-hashes -r requirements/runtime.txt -r requirements/build.txt
 	@$(UV) .venv --no-deps --no-build-isolation --editable .
 	@# Where Python may not write (PYTHONDONTWRITEBYTECODE, another user), each start would compile everything again.
 	@$(BIN)/python -m compileall -q -j 0 .venv/lib src/ghostlive >/dev/null || true
-	@[ ! -e $(FANOUT)/_kernel.log ] || echo "WebRTC will send by Python, at five times the work: $(FANOUT)/_kernel.log says what was missing"
+	@for log in $(NATIVE:=.log); do \
+	    [ ! -e $$log ] || echo "Sending to many viewers will cost several times as much: $$log says what was missing"; done
 	@touch $@
 
 $(MADE)/matrix: $(MADE)/runtime requirements/matrix.txt

@@ -1,7 +1,7 @@
-"""What an installation needs beyond Python files: the pages (wheels only) and the compiled fan-out kernel.
+"""What an installation needs beyond Python files: the pages (wheels only) and the compiled parts.
 
-The kernel is a gain, no need: without a C compiler, Python's headers or OpenSSL's, the installation succeeds and
-`ghostlive.protocols.webrtc.fanout` works in Python. `python hatch_build.py FOLDER` compiles it into a folder.
+These are a gain, no need: without a C compiler, Python's headers or OpenSSL's, the installation succeeds and the server
+does the same in Python. `python hatch_build.py SOURCE FOLDER` compiles one of them into a folder.
 """
 
 import importlib.machinery
@@ -15,8 +15,11 @@ from typing import Any
 
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
-KERNEL = Path("src/ghostlive/protocols/webrtc/fanout/_kernel.pyx")
-MODULE = "ghostlive.protocols.webrtc.fanout._kernel"
+NATIVE = {
+    "src/ghostlive/protocols/webrtc/fanout/_kernel.pyx": ["crypto"],
+    "src/ghostlive/web/_sending.pyx": [],
+}
+"""Sources, with the libraries that they need."""
 SUFFIX = importlib.machinery.EXTENSION_SUFFIXES[0]
 
 
@@ -30,11 +33,12 @@ class InstallationHook(BuildHookInterface):  # type: ignore[type-arg]
         editable = version == "editable"
         if not editable:
             self._pages()
-        built = self._kernel()
-        if built is not None and not editable:
-            build_data["pure_python"] = False
-            build_data["infer_tag"] = True
-            build_data["force_include"][str(built)] = str(built.relative_to(Path(self.root) / "src"))
+        for source in NATIVE:
+            built = self._compiled(source)
+            if built is not None and not editable:
+                build_data["pure_python"] = False
+                build_data["infer_tag"] = True
+                build_data["force_include"][str(built)] = str(built.relative_to(Path(self.root) / "src"))
 
     def _pages(self) -> None:
         root = Path(self.root)
@@ -46,23 +50,21 @@ class InstallationHook(BuildHookInterface):  # type: ignore[type-arg]
         for arguments in (["ci", "--no-audit", "--no-fund"], ["run", "build"]):
             subprocess.run([npm, *arguments], cwd=root / "frontend", check=True)  # noqa: S603
 
-    def _kernel(self) -> Path | None:
-        """The compiled kernel, or None when this machine cannot compile it; `_kernel.log` says why."""
-        source = Path(self.root) / KERNEL
+    def _compiled(self, name: str) -> Path | None:
+        """The compiled file beside its source, or None when this machine cannot compile it; a `.log` says why."""
+        source = Path(self.root) / name
         target = source.with_name(source.stem + SUFFIX)
         log = source.with_suffix(".log")
         log.unlink(missing_ok=True)
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, folder]
+            command = [sys.executable, __file__, name, folder]
             done = subprocess.run(command, cwd=self.root, capture_output=True, text=True, check=False)  # noqa: S603
-            made = next(Path(folder).rglob("_kernel*" + SUFFIX), None)
+            made = next(Path(folder).rglob(source.stem + "*" + SUFFIX), None)
             if done.returncode or made is None:
-                # A kernel of older sources is worse than none.
+                # One of older sources is worse than none.
                 target.unlink(missing_ok=True)
                 log.write_text(done.stdout + done.stderr)
-                self.app.display_warning(
-                    f"The fan-out kernel was not compiled (see {log}): WebRTC works in Python, slower."
-                )
+                self.app.display_warning(f"{name} was not compiled (see {log}): the server does the same in Python.")
                 return None
             # Somebody may be running from this tree: there is always a whole file.
             beside = target.with_name(f".{target.name}.{os.getpid()}")
@@ -72,12 +74,13 @@ class InstallationHook(BuildHookInterface):  # type: ignore[type-arg]
         return target
 
 
-def compile_kernel(folder: str) -> None:
-    """Compile the kernel into `folder`; raises or exits when that fails."""
+def compile_native(name: str, folder: str) -> None:
+    """Compile a source of `NATIVE` into `folder`; raises or exits when that fails."""
     from Cython.Build import cythonize  # noqa: PLC0415
     from setuptools import Distribution, Extension  # noqa: PLC0415
 
-    extension = Extension(MODULE, [str(KERNEL)], libraries=["crypto"], extra_compile_args=["-O3", "-g0"])
+    module = ".".join(Path(name).with_suffix("").parts[1:])
+    extension = Extension(module, [name], libraries=NATIVE[name], extra_compile_args=["-O3", "-g0"])
     modules = cythonize([extension], build_dir=folder, include_path=["src"], quiet=True)
     build = Distribution({"ext_modules": modules}).get_command_obj("build_ext")
     build.build_lib, build.build_temp = folder, folder
@@ -86,4 +89,4 @@ def compile_kernel(folder: str) -> None:
 
 
 if __name__ == "__main__":
-    compile_kernel(sys.argv[1])
+    compile_native(*sys.argv[1:])

@@ -1,30 +1,31 @@
-"""Viewers of a chat in one process, as lean as Python allows: sockets, epoll, and a search for time stamps.
+"""Viewers of a chat in one process: sockets that are opened here, and read in C (`chat_count.c`).
 
 `python -m bench.chat_load '{"port": …, "path": …, "viewers": …, …}'` opens the sockets, has some of them write at an
-even rate, and prints as JSON when the viewers had the messages. Frames are not parsed: a message carries the moment at
-which it was sent, and whoever receives those bytes looks at the clock.
+even rate, and prints as JSON when the viewers had the messages. A message carries the moment at which it was sent, and
+whoever receives those bytes looks at the clock.
 """
 
+import ctypes
 import json
 import os
 import resource
 import select
 import socket
 import sys
+import tempfile
 import time
-from array import array
 from dataclasses import asdict, dataclass
 from itertools import count
+from pathlib import Path
 from typing import Final
+
+from bench.harness import compiled
 
 MARK: Final = b"@@"
 _DIGITS: Final = 16
-_STAMP: Final = len(MARK) + _DIGITS
 _BUCKET_US: Final = 100
 _BUCKETS: Final = 100_000
 """Ten seconds; what is later is counted as that."""
-_READ: Final = 256 * 1024
-"""More than can wait for one viewer: each is read once when it becomes ready."""
 _AT_ONCE: Final = 100
 """Sockets that are opened at the same time."""
 
@@ -132,83 +133,77 @@ def frame(text: str) -> bytes:
     return head + bytes(4) + payload
 
 
+class _Viewer(ctypes.Structure):
+    _fields_ = [("kept", ctypes.c_int32), ("rest", ctypes.c_char * 20)]
+
+
+class _Counts(ctypes.Structure):
+    _fields_ = [
+        ("received", ctypes.c_int64), ("lost", ctypes.c_int64),
+        ("buckets", ctypes.c_int64), ("bucket_us", ctypes.c_int64), ("late", ctypes.POINTER(ctypes.c_uint64)),
+    ]  # fmt: skip
+
+
 class Load:
     """The run itself."""
 
     def __init__(self, plan: Plan, viewers: list[socket.socket]) -> None:
         self._plan = plan
-        self._viewers = viewers
+        self._sockets = viewers
         self._writers = [viewer.fileno() for viewer in viewers[: plan.writers]]
-        self._late = array("Q", bytes(8 * (_BUCKETS + 1)))
-        self._rest: dict[int, bytes] = {}
+        self._viewers = (_Viewer * (max(viewer.fileno() for viewer in viewers) + 1))()
+        self._late = (ctypes.c_uint64 * (_BUCKETS + 1))()
+        self._counts = _Counts(0, 0, _BUCKETS, _BUCKET_US, self._late)
         self._sent = 0
-        self._received = 0
-        self._lost = 0
+        with tempfile.TemporaryDirectory() as folder:
+            self._drain = compiled("chat_count.c", Path(folder)).drain
+        self._drain.restype = ctypes.c_int64
+        self._drain.argtypes = [
+            ctypes.c_int32, ctypes.c_void_p, ctypes.POINTER(_Counts), ctypes.c_int64, ctypes.c_int64,
+        ]  # fmt: skip
 
     def run(self, opening: float) -> Outcome:
         """Write for the time of the plan, read until everything arrived or three seconds more have passed."""
         poll = select.epoll()
-        for viewer in self._viewers:
+        for viewer in self._sockets:
             poll.register(viewer.fileno(), select.EPOLLIN | select.EPOLLET)
-        begin = now = time.monotonic()
+        begin = due = time.monotonic()
         cpu = time.process_time()
         end = begin + self._plan.seconds
-        turn = count()
-        due = begin
-        while now < end or (self._received < self._sent * len(self._viewers) and now < end + 3):
-            while due <= now and due < end:
-                self._post(next(turn))
-                due += 1 / self._plan.rate
-            for fd, _ in poll.poll(max(0.0, min(due - now, 0.05)), 256):
-                self._read(fd, poll)
-            now = time.monotonic()
+        for number in count():
+            if due >= end:
+                break
+            self._read(poll, due)
+            self._post(number)
+            due += 1 / self._plan.rate
+        self._read(poll, end)
+        self._read(poll, end + 3, wanted=self._sent * len(self._sockets))
+        seconds = time.monotonic() - begin
         return Outcome(
             sent=self._sent,
-            received=self._received,
+            received=self._counts.received,
             p50=self._percentile(0.5),
             p99=self._percentile(0.99),
             worst=self._percentile(1.0),
-            lost=self._lost,
+            lost=self._counts.lost,
             opening=opening,
-            seconds=now - begin,
-            busy=(time.process_time() - cpu) / (now - begin),
+            seconds=seconds,
+            busy=(time.process_time() - cpu) / seconds,
         )
+
+    def _read(self, poll: select.epoll, until: float, *, wanted: int = 0) -> None:
+        failed = self._drain(poll.fileno(), self._viewers, self._counts, int(until * 1e6), wanted)
+        if failed:
+            raise OSError(-failed, os.strerror(-failed))
 
     def _post(self, number: int) -> None:
         stamp = f"{MARK.decode()}{time.monotonic_ns() // 1000:0{_DIGITS}d}"
         os.write(self._writers[number % len(self._writers)], frame(self._plan.post % (number, stamp)))
         self._sent += 1
 
-    def _read(self, fd: int, poll: select.epoll) -> None:
-        try:
-            data = os.read(fd, _READ)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        now = time.monotonic_ns() // 1000
-        if not data:
-            poll.unregister(fd)
-            self._lost += 1
-            return
-        if fd in self._rest:
-            data = self._rest.pop(fd) + data
-        at = data.find(MARK)
-        while at >= 0:
-            end = at + _STAMP
-            if end > len(data):
-                self._rest[fd] = data[at:]
-                return
-            late = (now - int(data[at + 2 : end])) // _BUCKET_US
-            self._late[late if late < _BUCKETS else _BUCKETS] += 1
-            self._received += 1
-            at = data.find(MARK, end)
-        if data.endswith(b"@"):
-            self._rest[fd] = b"@"
-
     def _percentile(self, share: float) -> float:
         """Milliseconds."""
-        wanted = share * self._received
+        wanted = share * self._counts.received
         total = 0
         for bucket, times in enumerate(self._late):
             total += times

@@ -6,6 +6,7 @@ its peer alternate.
 """
 
 import argparse
+import ctypes
 import json
 import os
 import platform
@@ -208,6 +209,14 @@ def loading(module: str, plan: Any) -> Iterator[Callable[[int], tuple[dict[str, 
         yield go
 
 
+def compiled(source: str, folder: Path) -> ctypes.CDLL:
+    """A file of this folder that is written in C, compiled into `folder` and loaded."""
+    library = folder / Path(source).with_suffix(".so")
+    command = ["cc", "-O2", "-shared", "-fPIC", str(Path(__file__).with_name(source)), "-o", str(library)]
+    subprocess.run(command, check=True)
+    return ctypes.CDLL(str(library))
+
+
 def alternate(runs: int, *measures: Callable[[], T]) -> list[list[T]]:
     """Do each measurement `runs` times, by turns; the results of each."""
     results: list[list[T]] = [[] for _ in measures]
@@ -294,7 +303,7 @@ def ratio(ours: float, peer: float) -> str:
 
 
 __all__ = [
-    "LOAD_CORE", "SERVER_CORE", "Load", "Nginx", "Report", "Row", "alternate", "arguments", "console", "cpu_seconds",
-    "free_port", "ghostlive", "in_memory", "loading", "machine", "median", "memory_mb", "need", "nginx", "percentile",
-    "pid_of", "pinned", "ratio", "wait_for", "wrk",
+    "LOAD_CORE", "SERVER_CORE", "Load", "Nginx", "Report", "Row", "alternate", "arguments", "compiled", "console",
+    "cpu_seconds", "free_port", "ghostlive", "in_memory", "loading", "machine", "median", "memory_mb", "need", "nginx",
+    "percentile", "pid_of", "pinned", "ratio", "wait_for", "wrk",
 ]  # fmt: skip

@@ -1,7 +1,7 @@
 """What a hostile policy list costs whoever speaks first: CPU time to compare one Matrix ID with all of its patterns.
 
 Each list is as long as it may be (`chat.matrix.rulebook`), of the kind of pattern that its name says; beside it the
-same patterns walked one after the other, as bans with wildcards are (`chat.glob.matches`).
+same patterns walked one after the other (`chat.glob.matches`).
 """
 
 import time

@@ -11,7 +11,6 @@ import json
 import re
 import resource
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -21,6 +20,8 @@ from pathlib import Path
 import httpx
 import uvloop
 from tests.support.webrtc.client import TestPeer, candidates, offer
+
+from bench.harness import compiled
 
 AT_ONCE = 40
 CONSENT_EVERY = 8.0
@@ -88,10 +89,7 @@ class _Mark(ctypes.Structure):
 
 
 def _counter(folder: Path) -> ctypes.CDLL:
-    library = folder / "count.so"
-    source = Path(__file__).with_name("webrtc_count.c")
-    subprocess.run(["cc", "-O2", "-shared", "-fPIC", str(source), "-o", str(library)], check=True)
-    found = ctypes.CDLL(str(library))
+    found = compiled("webrtc_count.c", folder)
     found.count.restype = ctypes.c_int64
     found.count.argtypes = [
         ctypes.c_void_p, ctypes.c_int32, ctypes.c_double, ctypes.c_int32, ctypes.c_void_p, ctypes.c_int64,

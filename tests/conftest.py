@@ -4,6 +4,7 @@ Warnings are errors (`pyproject.toml`). `@pytest.mark.limit(seconds)` gives a te
 with each run here and repeat the same examples in CI (environment `CI`), so that a red run there tells of the change.
 """
 
+import gc
 import os
 import signal
 from collections.abc import Generator, Iterator
@@ -39,6 +40,11 @@ def pytest_configure() -> None:
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> schedule.Scheduling | None:
     """See `tests.support.schedule`."""
     return schedule.Scheduling(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays: the garbage collector need not walk it again and again."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session", autouse=True)

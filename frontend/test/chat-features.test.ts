@@ -619,19 +619,42 @@ describe("moderation", () => {
     await vi.waitFor(() => expect(document.activeElement).toBe(find("mod-rules")), PATIENT);
   });
 
-  test("a picture that waits is described, and shown where pages get it anyway", async () => {
-    const media = { url: "/api/v1/chat/media/cat", thumb: "/api/v1/chat/media/cat?w=640", alt: "cat.png" };
-    const unknown = { ...held(1), kind: "image", text: "dog.png" };
-    const formatted = { ...held(3), html: "<b>bold</b>" };
-    await open({ you: MODERATOR, held: [unknown, { ...held(2), kind: "sticker", media }, formatted] });
+  test("a picture that waits is described, and shown to who wants to see it", async () => {
+    const at = (id: number) => `/api/v1/streams/demo/chat/held/${id}/media/`;
+    const media = (id: number) => ({ url: `${at(id)}cat`, thumb: `${at(id)}cat?w=640`, alt: "cat.png" });
+    const image = { ...held(1), kind: "image", text: "Look at her", media: media(1) };
+    const foreign = { ...held(4), kind: "image", media: { url: "https://example.org/x", thumb: "x" } };
+    const html = `<b>bold</b> <img class="emote" src="${at(3)}wave" alt=":wave:">`;
+    await open({
+      you: MODERATOR,
+      held: [image, { ...held(2), kind: "sticker", media: media(2) }, { ...held(3), html }, foreign],
+    });
     (await loaded("mod-held")).click();
     await tick();
     await vi.waitFor(() => expect(all("held")[2]?.querySelector("b")?.textContent).toBe("bold"), PATIENT);
-    const [dog, cat] = all("held");
-    expect(dog?.textContent).toContain("Picture: dog.png");
-    expect(dog?.querySelector("img")).toBeNull();
-    expect(cat?.textContent).toContain("Sticker:");
-    expect(cat?.querySelector("img")?.getAttribute("src")).toBe(media.thumb);
+    const [cat, sticker, wave, other] = all("held");
+    expect(wave?.querySelector("img.emote")?.getAttribute("src")).toBe(`${at(3)}wave`);
+    expect(cat?.textContent).toContain("Picture: Look at her");
+    expect(sticker?.textContent).toContain("Sticker:");
+    expect(other?.querySelector("button[aria-expanded]")).toBeNull();
+    const [show, ...others] = all("covered");
+    expect(others).toHaveLength(1);
+    expect(show?.getAttribute("aria-expanded")).toBe("false");
+    expect(cat?.querySelector("img"), "not loaded before it is wanted").toBeNull();
+    show?.click();
+    await tick();
+    const picture = cat?.querySelector("img");
+    expect([picture?.getAttribute("src"), picture?.alt]).toEqual([`${at(1)}cat?w=640`, "cat.png"]);
+    expect(sticker?.querySelector("img")).toBeNull();
+    picture?.dispatchEvent(new Event("error"));
+    await tick();
+    expect(cat?.querySelector("[role=status]")?.textContent).toContain("cat.png");
+    expect(cat?.querySelector("img")).toBeNull();
+    show?.click();
+    await tick();
+    show?.click();
+    await tick();
+    expect(cat?.querySelector("img"), "it is tried again").not.toBeNull();
   });
 
   test("the shield is one button", async () => {

@@ -222,6 +222,7 @@ describe("proof of work", () => {
 describe("completion", () => {
   test.each([
     ["hi :par", { sign: ":", query: "par", start: 3 }],
+    [":lö", { sign: ":", query: "lö", start: 0 }],
     ["@", { sign: "@", query: "", start: 0 }],
     ["ask @Zo", { sign: "@", query: "Zo", start: 4 }],
     ["/sl", { sign: "/", query: "sl", start: 0 }],

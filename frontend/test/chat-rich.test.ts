@@ -61,6 +61,23 @@ describe("formatted text is built anew", () => {
     expect(cleaned('<a href="https://bank.example/login">bank.example</a>').textContent).toBe("bank.example");
   });
 
+  test("an address is a link, as in plain text, but where it is one already or is code", () => {
+    const host = cleaned(
+      "<b>see</b> https://example.org/a_(b)?c=d, <code>https://no.example</code> " +
+        '<pre>https://no.example</pre><a href="https://example.org/x"><span class="spoiler">https://example.org/x</span></a>',
+      "Ada",
+    );
+    host.querySelector("button")?.click();
+    expect([...host.querySelectorAll("a")].map((link) => [link.textContent, link.href, link.rel])).toEqual([
+      ["https://example.org/a_(b)?c=d", "https://example.org/a_(b)?c=d", "nofollow noopener noreferrer ugc"],
+      ["https://example.org/x", "https://example.org/x", "nofollow noopener noreferrer ugc"],
+    ]);
+    expect(cleaned("javascript:alert(1) https://bank.example@evil.example/").querySelector("a")).toBeNull();
+    const still = document.createElement("div");
+    still.append(clean("<b>see</b> https://example.org/", { spoiler: "Hidden", still: true }));
+    expect(still.innerHTML).toBe("<b>see</b> https://example.org/");
+  });
+
   test("pictures come from this server only", () => {
     const path = "/api/v1/chat/media/abc";
     const image = cleaned(`<img src="${path}" alt=":party:" onerror="alert(1)" width=9999>`).querySelector(
@@ -113,6 +130,13 @@ describe("plain text", () => {
       { kind: "text", text: "a " },
       { kind: "emote", url: "/api/v1/chat/media/1", code: ":party:" },
       { kind: "text", text: " b :other:" },
+    ]);
+  });
+
+  test("codes are of any letters", () => {
+    const known = new Map([["löop", { code: "löop", url: "/api/v1/chat/media/2" }]]);
+    expect(mark(text(":löop:"), known, undefined)).toEqual([
+      { kind: "emote", url: "/api/v1/chat/media/2", code: ":löop:" },
     ]);
   });
 

@@ -279,6 +279,30 @@ describe("the page", () => {
     expect(document.activeElement?.id).toBe("held-heading");
   });
 
+  test("shows a picture that waits to who wants to see it", async () => {
+    const thumb = "/api/v1/streams/demo/chat/held/7/media/cat?w=640";
+    const media = { thumb, alt: "cat.png" };
+    const held = {
+      id: 7,
+      at: "2026-01-01T12:00:00Z",
+      author: { name: "Bo" },
+      text: "Look",
+      kind: "image",
+      media,
+    };
+    server.on("GET", `${BASE}/held`, json({ held: [{ ...held, reason: "" }] }));
+    await open();
+    const message = find("held-message");
+    expect(message.textContent).toContain("Look");
+    expect(message.querySelector("img")).toBeNull();
+    find("covered").click();
+    await settled();
+    expect([find("uncovered").getAttribute("src"), find("uncovered").getAttribute("alt")]).toEqual([
+      thumb,
+      "cat.png",
+    ]);
+  });
+
   test("shows bans by tag and length, and lifts them", async () => {
     const ban = {
       id: 3,

@@ -1,6 +1,5 @@
 """A server with the built pages, a broadcast that is always on, and Chromium."""
 
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -10,8 +9,10 @@ from playwright.async_api import Browser, Page
 from tests.support.browser import Trouble, chromium
 from tests.support.channel import Channel, Channels
 from tests.support.encoder import publishing
-from tests.support.program import Program, command, running
+from tests.support.program import Program, running
 from tests.support.site import Site, site
+
+from ghostlive.db.users import Role
 
 ARTEFACTS = Path(__file__).parents[1] / "artefacts"
 PASSWORD = "a horse in the rain"
@@ -27,14 +28,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
 
 @pytest.fixture(scope="package")
 def owner(server: Program) -> str:
-    """The name of the owner's account, made by the command, as an operator may."""
-    subprocess.run(
-        [command(), "user", "add", "boss", "--role", "owner", "--data", str(server.data)],
-        env=server.environ(),
-        input=f"{PASSWORD}\n".encode(),
-        check=True,
-        capture_output=True,
-    )
+    """The name of the owner's account."""
+    server.add_user("boss", PASSWORD, Role.OWNER)
     return "boss"
 
 

@@ -1,7 +1,6 @@
 """Somebody who is banned from watching, too: the picture ends by whichever way it came, and does not come back."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -11,7 +10,9 @@ from playwright.async_api import Browser, Page, expect
 from tests.support.browser import eventually, expect_moving_picture, until
 from tests.support.channel import Channel
 from tests.support.chat_client import ChatClient, chat_url
-from tests.support.program import Program, command
+from tests.support.program import Program
+
+from ghostlive.db.users import Role
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -56,13 +57,7 @@ async def watching(browser: Browser, channel: Channel, source: str) -> AsyncIter
 @asynccontextmanager
 async def moderator(server: Program) -> AsyncIterator[httpx.AsyncClient]:
     """The API, for an account that moderates."""
-    subprocess.run(
-        [command(), "user", "add", "warden", "--role", "moderator", "--data", str(server.data)],
-        env=server.environ(),
-        input=f"{PASSWORD}\n".encode(),
-        check=True,
-        capture_output=True,
-    )
+    server.add_user("warden", PASSWORD, Role.MODERATOR)
     async with httpx.AsyncClient(base_url=server.url, timeout=60, trust_env=False) as client:
         signed_in = await client.post("/api/v1/session", json={"name": "warden", "password": PASSWORD})
         assert signed_in.status_code == 200, signed_in.text

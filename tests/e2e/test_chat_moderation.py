@@ -1,14 +1,17 @@
 """The chat's newer parts as its people meet them: reactions, edits, completion, and a streamer who keeps order."""
 
+import json
 from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Locator, expect
+from playwright.async_api import Browser, Locator, Page, Route, WebSocketRoute, expect
 from tests.e2e.conftest import ARTEFACTS
 from tests.e2e.test_chat import WAIT, Person, person
 from tests.support.axe import expect_accessible
 from tests.support.channel import Channel
+
+_CAT = '<svg xmlns="http://www.w3.org/2000/svg" width="60" height="40"><rect width="60" height="40" fill="#2a7"/></svg>'
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -143,3 +146,45 @@ async def _card(boss: Person, text: str) -> None:
     await message.click()
     await message.get_by_test_id("chat-name").click(timeout=WAIT)
     await expect(boss.page.get_by_test_id("chat-card")).to_be_visible(timeout=WAIT)
+
+
+async def test_a_picture_that_waits_is_looked_at_when_somebody_wants_to(channel: Channel, page: Page) -> None:
+    path = f"/api/v1/streams/{channel.name}/chat/held/7/media/cat"
+    author = {"id": "m_lee", "name": "Lee", "hue": 210, "role": "guest", "matrix": "@lee:example.org"}
+    media = {"url": path, "thumb": f"{path}?w=640", "alt": "cat.png", "width": 60, "height": 40}
+    waits = {"id": 7, "at": "2026-01-01T12:00:00Z", "author": author, "reason": "Each message waits here."}
+    welcome = {
+        "type": "welcome", "seq": 0, "reset": True, "people": 1, "messages": [],
+        "you": {"id": "u_1", "name": "Olga", "hue": 30, "role": "streamer", "can": ["post", "moderate"]},
+        "held": [{**waits, "kind": "image", "text": "Look at her", "media": media}],
+    }  # fmt: skip
+
+    def answer(socket: WebSocketRoute) -> None:
+        socket.on_message(lambda _: socket.send(json.dumps(welcome)))
+
+    asked: list[str] = []
+
+    async def give(route: Route) -> None:
+        asked.append(route.request.url)
+        await route.fulfill(body=_CAT, content_type="image/svg+xml")
+
+    await page.route(f"**{path}*", give)
+    await page.route_web_socket("**/chat", answer)
+    await page.set_viewport_size({"width": 390, "height": 700})
+    await page.goto(f"{channel.program.url}/embed/{channel.name}?chat=only")
+    await page.get_by_test_id("mod-held").click(timeout=WAIT)
+    held = page.get_by_test_id("held")
+    await expect(held).to_contain_text("Look at her")
+    await expect(held.locator("img")).to_have_count(0)
+    await expect_accessible(page)
+    assert asked == []
+    await page.get_by_test_id("covered").focus()
+    await page.keyboard.press("Enter")
+    await expect(held.locator("img")).to_have_js_property("naturalWidth", 60)
+    await expect(held.get_by_role("img", name="cat.png")).to_be_visible()
+    await expect(page.get_by_test_id("covered")).to_be_focused()
+    await expect_accessible(page)
+    ARTEFACTS.mkdir(exist_ok=True)
+    await page.screenshot(path=ARTEFACTS / "chat-held-picture.png")
+    assert await page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert len(asked) == 1

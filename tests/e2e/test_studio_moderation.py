@@ -1,7 +1,6 @@
 """The studio's page for the chat of a stream: what a streamer does when a chat needs them, on a desk and on a phone."""
 
 import re
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -11,7 +10,9 @@ from tests.e2e.conftest import ARTEFACTS
 from tests.support.axe import expect_accessible
 from tests.support.browser import Trouble
 from tests.support.chat_client import ChatClient, chat_url, guest
-from tests.support.program import Program, command, running
+from tests.support.program import Program, running
+
+from ghostlive.db.users import Role
 
 pytestmark = [pytest.mark.e2e, pytest.mark.asyncio(loop_scope="session")]
 
@@ -19,20 +20,16 @@ WAIT = 60_000
 PASSWORD = "a horse in the rain"
 SIZES = {"phone": (390, 844), "desk": (1440, 900)}
 STREAM = "friday"
+LOOKS_EVERY = 10_000
+"""Milliseconds after which the page asks again who is banned, and before that, what waits."""
 
 
 @pytest.fixture(scope="module")
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
     """A server with an owner, somebody else with an account, and a stream."""
     with running(tmp_path_factory.mktemp("moderation")) as program:
-        for name, role in (("boss", "owner"), ("carol", "streamer")):
-            subprocess.run(
-                [command(), "user", "add", name, "--role", role, "--data", str(program.data)],
-                env=program.environ(),
-                input=f"{PASSWORD}\n".encode(),
-                check=True,
-                capture_output=True,
-            )
+        for name, role in (("boss", Role.OWNER), ("carol", Role.STREAMER)):
+            program.add_user(name, PASSWORD, role)
         program.add_stream(STREAM)
         yield program
 
@@ -54,6 +51,7 @@ async def page(house: Program, boss: BrowserContext) -> AsyncIterator[Page]:
     trouble = Trouble(house.url)
     trouble.expected += ["403 (Forbidden)", "404 (Not Found)", "422 (Unprocessable"]
     trouble.watch(page)
+    await page.clock.install()
     await page.goto(f"{house.url}/studio/{STREAM}/chat")
     await expect(page.get_by_test_id("rules")).to_be_visible(timeout=WAIT)
     yield page
@@ -89,6 +87,7 @@ async def test_a_message_that_waits_is_shown_when_it_is_allowed(page: Page, ann:
         ann.send(type="post", txn=text, text=text)
     ann.wait(lambda: len(ann.acks) == 2, "the server to hold both")
     assert ann.texts == []
+    await page.clock.fast_forward(LOOKS_EVERY)
     held = page.get_by_test_id("held-message")
     await expect(held).to_have_count(2, timeout=WAIT)
     await held.filter(has_text="please").get_by_test_id("held-allow").click()
@@ -152,6 +151,7 @@ async def test_a_ban_is_seen_and_lifted(house: Program, boss: BrowserContext, pa
         said = troll.post("I was here", "t1")
         owner.send(type="ban", id=said, seconds=3600, reason="no trolling")
         assert troll.until("banned")["reason"] == "no trolling"
+    await page.clock.fast_forward(LOOKS_EVERY)
     ban = page.get_by_test_id("ban")
     await expect(ban).to_contain_text("Troll", timeout=WAIT)
     await expect(ban).to_contain_text("no trolling")

@@ -28,6 +28,15 @@ DASH_JUMPED = "getStreamId"
 """dash.js 4.7.4 jumps from one Period to the next and then writes into its log about a stream that it has no more."""
 
 
+@pytest.fixture(scope="module", autouse=True)
+def sent_all_the_time(channels: Channels) -> Iterator[Channel]:
+    """What OBS sends by default, a keyframe each 250 frames. It begins with the file: two groups last 16 s."""
+    channel = channels.take()
+    with publishing(channel.publish_url, Picture(width=320, height=180, b_frames=2, group=250)):
+        channel.wait_until("live")
+        yield channel
+
+
 async def expect_player(page: Page, **state: str) -> None:
     """Wait until the player says this of itself: `source`, `state`, `stream_state`."""
     player = page.get_by_test_id("player")
@@ -177,13 +186,10 @@ async def test_a_viewer_who_is_there_first_sees_the_broadcast_begin(
 
 
 @pytest.fixture(scope="module")
-def rare(channels: Channels) -> Iterator[Channel]:
-    """What OBS sends by default: a keyframe each 250 frames."""
-    channel = channels.take()
-    with publishing(channel.publish_url, Picture(width=320, height=180, b_frames=2, group=250)):
-        channel.wait_until("live")
-        channel.wait_for_segments(2)
-        yield channel
+def rare(sent_all_the_time: Channel) -> Channel:
+    """That, once it has been on for some groups."""
+    sent_all_the_time.wait_for_segments(2)
+    return sent_all_the_time
 
 
 @pytest.mark.parametrize("source", ["llhls", "dash"])

@@ -2,6 +2,8 @@
 
 import struct
 import zlib
+from typing import Any
+from urllib.parse import quote
 
 import pytest
 from tests.support.chat_client import ChatClient, guest
@@ -61,3 +63,32 @@ def test_a_picture_from_a_matrix_client_is_shown_on_the_page(house: MatrixHouse)
         assert picture.status_code == 200, picture.text
         assert picture.content == png()
         assert picture.headers["content-type"] == "image/png"
+
+
+def test_a_picture_that_waits_is_seen_by_who_moderates_until_it_is_decided(house: MatrixHouse) -> None:
+    chat, synapse = house.add_stream("waiting"), house.synapse
+    ann = synapse.person()
+    face, cat = synapse.upload(ann, png(), "image/png"), synapse.upload(ann, png(), "image/png")
+    path = f"/_matrix/client/v3/profile/{quote(ann.mxid)}/avatar_url"
+    synapse.call("PUT", path, {"avatar_url": face}, by=ann)
+    synapse.join(ann, chat.room)
+    api = "/api/v1/streams/waiting/chat"
+    house.owner.patch(f"{api}/rules", json={"approve": True}).raise_for_status()
+    chat.say(ann, "a.png", msgtype="m.image", url=cat, info={"mimetype": "image/png", "w": 1, "h": 1})
+
+    def held() -> list[Any]:
+        found: list[Any] = house.owner.get(f"{api}/held").raise_for_status().json()["held"]
+        return found
+
+    [message] = wait_for("it to wait", held)
+    pictures = [message["media"]["url"], message["author"]["avatar"]]
+    for picture in pictures:
+        seen = house.owner.get(picture)
+        assert (seen.status_code, seen.headers["content-type"]) == (200, "image/png")
+        assert "no-store" in seen.headers["cache-control"]
+        assert get(f"{house.url}{picture}").status_code == 401
+    with ChatClient(chat.url) as page:
+        house.owner.post(f"{api}/held/{message['id']}", json={"allow": True}).raise_for_status()
+        page.wait(lambda: len(page.messages) == 1, "the picture")
+        assert get(f"{house.url}{page.messages[0]['media']['url']}", timeout=60).content == png()
+    assert [house.owner.get(picture).status_code for picture in pictures] == [404, 404]

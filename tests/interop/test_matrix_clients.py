@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 import pytest_asyncio
-from playwright.async_api import Browser, Page
+from playwright.async_api import Browser, Page, expect
 from tests.support.browser import eventually
 from tests.support.chat_client import ChatClient, chat_url
 from tests.support.matrix_house import CHAT_ALONE, UNLIMITED
@@ -354,6 +354,37 @@ async def test_a_streamer_moderates_from_their_client_and_from_the_page(house: H
             await olga.until("the ban", member, who=_ghost(eve), state="ban")
         finally:
             await to_thread(studio.close)
+
+
+async def test_who_moderates_in_a_client_gives_the_page_emotes(house: House, ann: Client, browser: Browser) -> None:
+    """As Cinny does it: a pack in the room's state (MSC2545), found by the button beside the text."""
+    url = await to_thread(house.add_stream, "emotes")
+    cookies = "; ".join(f"{name}={value}" for name, value in house.owner.cookies.items())
+    with ChatClient(url, headers={"Cookie": cookies}) as studio:
+        studio.send(type="command", text=f"mod {ann.mxid}")
+        await to_thread(studio.until, "notice")
+    await ann.until("the room", "me.getRoomIdForAlias(alias).catch(() => null)", alias="#live_emotes:localhost")
+    await ann.enter("#live_emotes:localhost")
+    await ann.until("her power", "room.getMember(me.getUserId()).powerLevel === 50")
+    mxc = await ann.run(f"{PICTURE}.then((blob) => me.uploadContent(blob)).then((done) => done.content_uri)")
+    pack = {"pack": {"display_name": "show emotes"}, "images": {"löop": {"url": mxc}}}
+    await ann.run("me.sendStateEvent(room.roomId, 'im.ponies.room_emotes', pack, 'show-emotes')", pack=pack)
+    context = await browser.new_context()
+    try:
+        page = await context.new_page()
+        await page.goto(f"{house.program.url}/emotes")
+        await page.get_by_test_id("chat-name-field").fill("Bob")
+        await page.get_by_test_id("chat-join").click()
+        await page.get_by_test_id("chat-emoji").click()
+        await page.locator("emoji-picker").get_by_role("menuitem", name="löop").click()
+        await expect(page.get_by_test_id("chat-field")).to_have_value(":löop:")
+        await page.get_by_test_id("chat-field").press("Enter")
+        await expect(page.get_by_test_id("chat-message").locator("img[alt=':löop:']")).to_be_visible()
+    finally:
+        await context.close()
+    await ann.until(
+        "it in the room", "events().some((event) => event.getContent().formatted_body?.includes(mxc))", mxc=mxc
+    )
 
 
 def _act(page: ChatClient, act: str, **members: Any) -> None:

@@ -1,7 +1,8 @@
-"""A homeserver whose own clock is wrong, and is set while it runs: the real Synapse, an hour behind, then ahead."""
+"""A homeserver whose clock is wrong, or is set while it runs: the real Synapse, an hour behind, ahead, and back."""
 
 import os
 import signal
+import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,8 +14,8 @@ from urllib.parse import quote
 import httpx
 from tests.support.chat_client import ChatClient, chat_url, guest
 from tests.support.matrix_house import CHAT_ALONE
-from tests.support.program import Program, wait_for
-from tests.support.synapse import Person, Synapse
+from tests.support.program import Program, command, free_port, get, running, wait_for
+from tests.support.synapse import START_WITHIN, Person, Synapse
 from tests.support.wrong_clock import WrongClock
 
 PATIENCE = 240.0
@@ -158,3 +159,93 @@ def test_a_homeserver_whose_clock_is_an_hour_wrong_and_is_set_loses_and_dates_no
         with ChatClient(chat_url(program.url, "clocks")) as late:
             late.wait(lambda: late.texts == [*talk.texts, "while you were away"], "all of it, once and in order")
         assert "Traceback" not in program.log
+
+
+def test_a_clock_that_is_set_back_under_our_own_homeserver_keeps_nobody_waiting(tmp_path: Path) -> None:
+    clock = WrongClock(tmp_path / "clock")
+    environment = {**CHAT_ALONE, "GHOSTLIVE_MATRIX__MODE": "managed", **clock.environment()}
+    environment["GHOSTLIVE_MATRIX__HOMESERVER_URL"] = f"http://127.0.0.1:{free_port()}"
+    with running(tmp_path / "data", environment) as program, program.own() as owner:
+        owner.post("/api/v1/streams", json={"name": "clocks"}).raise_for_status()
+
+        def answers() -> bool:
+            return get(f"{program.url}/_matrix/client/versions").status_code == 200
+
+        def problems() -> list[str]:
+            found = owner.get("/api/v1/streams/clocks/chat/matrix").raise_for_status().json()
+            return [problem["code"] for problem in found["broken"]]
+
+        wait_for("the homeserver", answers, START_WITHIN)
+        with _Client(program, "ann") as ann, guest(chat_url(program.url, "clocks"), "Ada") as page:
+            room = wait_for("the room", lambda: ann.join("#live_clocks:localhost"), PATIENCE)
+            before, after = ([f"{when} {number}" for number in range(3)] for when in ("before", "after"))
+            for text in before:
+                ann.say(room, text)
+            page.wait(lambda: page.texts == before, "what Ann said")
+            assert problems() == []
+
+            clock.set(-HOUR)
+            wait_for("the studio to know it", lambda: problems() == ["clock_set_back"], PATIENCE)
+            wait_for("the homeserver", answers, START_WITHIN)
+            since = ann.sync()["next_batch"]
+            began = time.monotonic()
+            ann.sync(since, timeout=1000)
+            assert time.monotonic() - began < 60.0, "a long poll ends"
+            for text in after:
+                ann.say(room, text)
+            page.wait(lambda: page.texts == before + after, "what Ann said then")
+            page.post("still here", "still")
+            wait_for("it in the room", lambda: "still here" in ann.said(room), PATIENCE)
+        assert program.log.count("the clock was set back, so the homeserver is started again") == 1
+        notes = [check for check in program.run("doctor") if check["name"] == "Matrix, clock set back"]
+        assert [(note["state"], "set back by 60 minutes" in note["detail"]) for note in notes] == [("note", True)]
+        assert "Traceback" not in program.log
+
+
+class _Client:
+    """Somebody with an account of the managed homeserver, through the server's own port."""
+
+    def __init__(self, program: Program, name: str) -> None:
+        subprocess.run(
+            [command(), "matrix", "admin", name, "--data", str(program.data)],
+            env=program.environ(),
+            input=b"a password\n",
+            capture_output=True,
+            check=True,
+        )
+        identifier = {"type": "m.id.user", "user": name}
+        body = {"type": "m.login.password", "identifier": identifier, "password": "a password"}
+        self._client = httpx.Client(base_url=f"{program.url}/_matrix/client/v3/", timeout=90, verify=False)
+        token = self._call("POST", "login", json=body)["access_token"]
+        self._client.headers["authorization"] = f"Bearer {token}"
+
+    def __enter__(self) -> "_Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._client.close()
+
+    def join(self, room: str) -> str | None:
+        try:
+            joined: str = self._call("POST", f"join/{quote(room)}", json={})["room_id"]
+        except httpx.HTTPStatusError:  # it is not there yet
+            return None
+        return joined
+
+    def say(self, room: str, text: str) -> None:
+        """At once: a homeserver that says that it is too fast fails the test."""
+        content = {"msgtype": "m.text", "body": text}
+        self._call("PUT", f"rooms/{quote(room)}/send/m.room.message/{os.urandom(4).hex()}", json=content)
+
+    def said(self, room: str) -> list[str]:
+        """What stands in the room, newest first."""
+        newest = self._call("GET", f"rooms/{quote(room)}/messages", params={"dir": "b", "limit": "50"})
+        return [event["content"].get("body", "") for event in newest["chunk"]]
+
+    def sync(self, since: str | None = None, timeout: int = 0) -> Any:
+        """`timeout` is in milliseconds."""
+        params = {"timeout": str(timeout), **({} if since is None else {"since": since})}
+        return self._call("GET", "sync", params=params)
+
+    def _call(self, method: str, path: str, **more: Any) -> Any:
+        return self._client.request(method, path, **more).raise_for_status().json()

@@ -182,7 +182,7 @@ def test_a_homeserver_whose_database_is_locked_gets_everything_once(house: House
         with locked(house.synapse.identity.folder / "homeserver.db"):
             post(ada, texts)
             acknowledged(ada, texts)
-            # It has given up at least once: its own patience is five seconds.
+            # It has given up at least once: its own patience has an end.
             wait_for("its answer", lambda: len(house.there.answered) > asked, PATIENCE)
         assert stream.wait_for(len(texts) + 1) == ["before", *texts]
 

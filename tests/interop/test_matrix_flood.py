@@ -14,28 +14,23 @@ from urllib.parse import quote
 import httpx
 import pytest
 from tests.support.between import Way, between
-from tests.support.chat_client import ChatClient, chat_url, guest
+from tests.support.chat_client import ChatClient, guest
+from tests.support.matrix_house import CHAT_ALONE, PATIENCE, UNLIMITED, Stream, bot_of
 from tests.support.program import Program, wait_for
 from tests.support.synapse import Person, Synapse
 
-PATIENCE = 240.0
 LONG = 3600.0
 MEMBERS = 10_000
 ACCOUNT = {"name": "olga", "password": "correct horse battery staple"}
 SETTINGS = {
+    **CHAT_ALONE,
+    **UNLIMITED,
     "GHOSTLIVE_HTTP__CONNECTIONS": "4000",
     "GHOSTLIVE_HTTP__CONNECTIONS_PER_ADDRESS": "0",
     "GHOSTLIVE_CHAT__CONNECTIONS_PER_ADDRESS": "0",
-    "GHOSTLIVE_CHAT__GUESTS_PER_ADDRESS": "0",
-    "GHOSTLIVE_CHAT__BURST": "0",
-    "GHOSTLIVE_CHAT__ADDRESS_BURST": "0",
-    "GHOSTLIVE_TRANSCODE__ENABLED": "false",
-    "GHOSTLIVE_RTMP__ENABLED": "false",
-    "GHOSTLIVE_WEBRTC__ENABLED": "false",
     # Who has all guests come and speak first reads what the first of them were sent only then.
     "GHOSTLIVE_HTTP__STALL_TIMEOUT": "600",
 }
-BOT = "@_ghostlive:chat.test"
 STATE = re.compile(r"/rooms/[^/]+/(members|joined_members|state|messages)(/|\?|$)")
 """What is asked of a room's state or members, or of its past."""
 
@@ -60,56 +55,31 @@ def program(synapse: Synapse, there: Way, tmp_path_factory: pytest.TempPathFacto
             program.stop(signal.SIGKILL)
 
 
-class Stream:
-    """One stream, its page and its room."""
+def spoken(stream: Stream) -> list[tuple[str, str, bool]]:
+    """By whom, what, and whether the bot said it for them."""
+    found = []
+    for event in stream.said():
+        body: str = event["content"]["body"]
+        profile = event["content"].get("com.beeper.per_message_profile")
+        if profile is None:
+            found.append((event["sender"], body, False))
+        else:
+            assert event["sender"] == bot_of(stream.synapse)
+            name: str = profile["displayname"]
+            found.append((name, body.removeprefix(f"{name}: "), True))
+    return found
 
-    def __init__(self, program: Program, synapse: Synapse, name: str) -> None:
-        program.add_stream(name)
-        self.synapse = synapse
-        self.url = chat_url(program.url, name)
-        self.reader: Person = synapse.person()
-        self.room = str(wait_for("the room", lambda: self._join(name), PATIENCE))
 
-    def _join(self, name: str) -> str | None:
-        try:
-            return self.synapse.join(self.reader, f"#live_{name}:{self.synapse.server_name}")
-        except httpx.HTTPStatusError:  # it is not there yet
-            return None
+def names(stream: Stream) -> dict[str, str]:
+    """Under which names people are in the room, by Matrix ID."""
+    path = f"/_matrix/client/v3/rooms/{quote(stream.room)}/joined_members"
+    joined: dict[str, Any] = stream.synapse.call("GET", path, by=stream.reader)["joined"]
+    return {mxid: str(member.get("display_name")) for mxid, member in joined.items()}
 
-    def said(self) -> list[tuple[str, str, bool]]:
-        """By whom, what, and whether the bot said it for them."""
-        found = []
-        for event in self.synapse.timeline(self.reader, self.room, "m.room.message"):
-            body: str = event["content"]["body"]
-            profile = event["content"].get("com.beeper.per_message_profile")
-            if profile is None:
-                found.append((event["sender"], body, False))
-            else:
-                assert event["sender"] == BOT
-                name: str = profile["displayname"]
-                found.append((name, body.removeprefix(f"{name}: "), True))
-        return found
 
-    def wait_for(self, count: int, patience: float) -> list[tuple[str, str, bool]]:
-        end = time.monotonic() + patience
-        while len(said := self.said()) < count:
-            assert time.monotonic() < end, f"waited in vain for {count} messages, there are {len(said)}"
-            time.sleep(1.0)
-        return said
-
-    def newest(self) -> list[tuple[str, str, bool]]:
-        """The last of what was said."""
-        return self.said()[-10:]
-
-    def members(self) -> set[str]:
-        """The local parts of who is in the room."""
-        return {mxid[1:].partition(":")[0] for mxid in self.names()}
-
-    def names(self) -> dict[str, str]:
-        """Under which names ghosts are in the room, by Matrix ID."""
-        path = f"/_matrix/client/v3/rooms/{quote(self.room)}/joined_members"
-        joined: dict[str, Any] = self.synapse.call("GET", path, by=self.reader)["joined"]
-        return {mxid: str(member.get("display_name")) for mxid, member in joined.items()}
+def members(stream: Stream) -> set[str]:
+    """The local parts of who is in the room."""
+    return {mxid[1:].partition(":")[0] for mxid in names(stream)}
 
 
 def flood(stream: Stream, guests: int, patience: float) -> int:
@@ -129,11 +99,10 @@ def flood(stream: Stream, guests: int, patience: float) -> int:
         order = [number for _, number in sorted((page.acks["first"], number) for number, page in enumerate(pages))]
     texts = [f"hello from {number}" for number in order]
     assert watcher.texts == texts
-    said = stream.wait_for(guests, patience)
-    assert [text for _, text, _ in said] == texts
-    names = stream.names()
+    assert stream.wait_for(guests, patience=patience) == texts
+    said, called = spoken(stream), names(stream)
     for (speaker, _, by_bot), number in zip(said, order, strict=True):
-        assert (speaker if by_bot else names[speaker]) == f"Guest {number}"
+        assert (speaker if by_bot else called[speaker]) == f"Guest {number}"
     return sum(by_bot for _, _, by_bot in said)
 
 
@@ -179,7 +148,7 @@ def talk(stream: Stream, people: Sequence[Person], page: ChatClient, what: str) 
         expected = shown_before + (number + 1) * (1 + len(people))
         while len(page.shown) < expected:
             page.receive(PATIENCE)
-    stream.wait_for(said_before + 10 * (1 + len(people)), PATIENCE)
+    stream.wait_for(said_before + 10 * (1 + len(people)))
     return took
 
 
@@ -206,7 +175,7 @@ def test_a_room_of_ten_thousand_members_costs_no_more_for_each_message(
     for person in people:
         synapse.join(person, few.room)
         synapse.join(person, many.room)
-    names = [f"member{number}" for number in range(MEMBERS)]
+    crowd = [f"member{number}" for number in range(MEMBERS)]
     with ExitStack() as stack:
         quiet, busy = (stack.enter_context(guest(stream.url, "Ann")) for stream in (few, many))
         for stream, page in ((few, quiet), (many, busy)):
@@ -216,7 +185,7 @@ def test_a_room_of_ten_thousand_members_costs_no_more_for_each_message(
         began, rounds = time.monotonic(), list[float]()
         with ThreadPoolExecutor(1) as pool:
             for at in range(0, MEMBERS, 500):
-                joining = pool.submit(synapse.gather, many.room, names[at : at + 500])
+                joining = pool.submit(synapse.gather, many.room, crowd[at : at + 500])
                 rounds += post(busy, f"joining-{at}")
                 while not joining.done():
                     stay(busy, quiet)
@@ -259,7 +228,7 @@ def test_a_room_of_ten_thousand_members_costs_no_more_for_each_message(
         owner.post("/api/v1/setup", json={"token": link[1], **ACCOUNT}).raise_for_status()
         ban = {"matrix": f"@member1:{synapse.server_name}"}
         owner.post("/api/v1/streams/many/chat/bans", json=ban).raise_for_status()
-        wait_for("the ban", lambda: "member1" not in many.members(), PATIENCE)
+        wait_for("the ban", lambda: "member1" not in members(many), PATIENCE)
         body = {"preset": "public_chat", "room_alias_name": "crowdlist"}
         bans = synapse.call("POST", "/_matrix/client/v3/createRoom", body, by=people[0])["room_id"]
         rule = {"entity": f"@member2:{synapse.server_name}", "recommendation": "m.ban", "reason": "spam"}
@@ -268,7 +237,7 @@ def test_a_room_of_ten_thousand_members_costs_no_more_for_each_message(
         began = time.monotonic()
         lists = {"rooms": [f"#crowdlist:{synapse.server_name}"]}
         owner.put("/api/v1/streams/many/chat/policies", json=lists).raise_for_status()
-        wait_for("the ban by the list", lambda: "member2" not in many.members(), PATIENCE)
+        wait_for("the ban by the list", lambda: "member2" not in members(many), PATIENCE)
         tell(capsys, f"a list reached them in {time.monotonic() - began:.1f} s, memory {memory(program)} MB")
         assert memory(program) < 1.6 * before, "a look at all members is one answer of the homeserver, and then gone"
     # -- after a start, the room is looked after and its ghosts are known, without reading who is in it page by page
@@ -278,22 +247,21 @@ def test_a_room_of_ten_thousand_members_costs_no_more_for_each_message(
     program.start()
     with guest(many.url, "Dan") as page:
         page.post("after the start", "start")
-        wait_for("it in the room", lambda: any(text == "after the start" for _, text, _ in many.newest()), PATIENCE)
+        wait_for("it in the room", lambda: "after the start" in many.bodies()[-10:], PATIENCE)
         tell(capsys, f"from a start to a guest's message in the room: {time.monotonic() - began:.1f} s")
         tell(capsys, f"memory after it: {memory(program)} MB")
     # Who is banned is asked for, room by room; who is in a room, where a list counts: once each.
-    members = [path for path in there.answered if re.search(r"/(members|joined_members)", path)]
+    listed = [path for path in there.answered if re.search(r"/(members|joined_members)", path)]
     whole = [path for path in there.answered if re.search(r"/rooms/[^/]+/state(\?|$)", path)]
-    assert len([path for path in members if not path.endswith("membership=ban")]) <= 3 + 2, members
+    assert len([path for path in listed if not path.endswith("membership=ban")]) <= 3 + 2, listed
     assert len(whole) <= 4 + 1, whole  # and that of the list
     # -- the stream is gone: our guests' ghosts leave, and nobody else is touched
     with httpx.Client(base_url=program.url, timeout=PATIENCE) as owner:
         owner.post("/api/v1/session", json=ACCOUNT).raise_for_status()
         owner.delete("/api/v1/streams/many").raise_for_status()
-    wait_for("the room to be closed", lambda: "a room was closed" in program.log, PATIENCE)
-    program.stop()
-    program.start()  # who is to leave is looked for at a start, and every ten minutes
-    wait_for(
-        "the ghosts to leave", lambda: not any(name.startswith("_ghostlive_") for name in many.members()), PATIENCE
-    )
-    assert len(many.members()) >= MEMBERS - 2
+
+    def ghosts() -> list[str]:
+        return [name for name in members(many) if name.startswith("_ghostlive_")]
+
+    wait_for("the ghosts to leave", lambda: not ghosts(), PATIENCE)
+    assert len(members(many)) >= MEMBERS - 2

@@ -376,7 +376,9 @@ class Chat:
     def stay(self) -> None:
         """All pages say that they are there, as they do twice a minute; for who lets fake time pass."""
         for viewer in list(self.gateway._viewers):
-            viewer.text('{"type":"ping"}')
+            # Not each time that this is called: one whose command is being carried out may not send more than a few.
+            if self.clock.now() - viewer.heard >= 25.0:
+                viewer.text('{"type":"ping"}')
 
     async def until(self, condition: Callable[[], object], what: str = "") -> None:
         """Let things happen, at this fake moment, until `condition` holds."""

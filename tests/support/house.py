@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.chat import PATIENCE, Chat, JumpingClock, Page, open_chat
-from tests.support.fake_homeserver import FakeHomeserver, FakeUser
+from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.fake_matrix import FakeUser
 from tests.support.fake_rooms import FakeRoom
 
 from ghostlive.access.browser import read_browser
@@ -144,7 +145,9 @@ class House:
                 self.chat.clock.advance(0.25)
                 self.chat.stay()
                 await asyncio.sleep(0.001)
-        outboxes = [self.bridge._outboxes[stream].outbox for stream in streams]
+        running = self.bridge._outboxes
+        await self.until(lambda: all(stream in running for stream in streams), "the outboxes to begin")
+        outboxes = [running[stream].outbox for stream in streams]
         await self.until(lambda: all(outbox.caught_up.is_set() for outbox in outboxes), "the outboxes")
 
     async def memberships(self, mxid: str, wanted: str, streams: Sequence[str] = ("demo",)) -> None:

@@ -120,12 +120,12 @@ class Stream:
             found.append(body if profile is None else body.removeprefix(f"{profile['displayname']}: "))
         return found
 
-    def wait_for(self, count: int, pages: Sequence[ChatClient] = ()) -> list[str]:
+    def wait_for(self, count: int, pages: Sequence[ChatClient] = (), *, patience: float = PATIENCE) -> list[str]:
         """`bodies`, once there are so many. Not asked too often: reading them is work for the homeserver.
 
         Pages that stay open meanwhile say so, else the server takes them for gone.
         """
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while len(bodies := self.bodies()) < count:
             assert time.monotonic() < end, f"waited in vain for {count} messages, there are {len(bodies)}"
             for page in pages:

@@ -12,7 +12,7 @@ import ssl
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -22,9 +22,11 @@ from typing import Any
 import httpx
 
 from ghostlive.access.keys import make_secret, stored
+from ghostlive.access.passwords import hash_password
 from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.engine import Database
 from ghostlive.db.streams import StreamRepository
+from ghostlive.db.users import Role, UserRepository
 
 START_WITHIN = 60.0
 OWNER = {"name": "olga", "password": "correct horse battery staple"}
@@ -189,13 +191,27 @@ class Program:
         """
         secret = make_secret()
 
-        async def add() -> None:
+        async def add(database: Database) -> None:
+            await StreamRepository(database).add(name, key=stored(secret))
+
+        self._store(add)
+        return secret
+
+    def add_user(self, name: str, password: str, role: Role) -> None:
+        """Make an account, as `ghostlive user add` does, and as `add_stream` makes a stream."""
+
+        async def add(database: Database) -> None:
+            await UserRepository(database).add(name, role=role, password_hash=await hash_password(password))
+
+        self._store(add)
+
+    def _store(self, work: Callable[[Database], Coroutine[Any, Any, None]]) -> None:
+        async def store() -> None:
             async with Database(DatabaseConfig(), self.data) as database:
-                await StreamRepository(database).add(name, key=stored(secret))
+                await work(database)
 
         with ThreadPoolExecutor(1) as thread:
-            thread.submit(asyncio.run, add()).result()
-        return secret
+            thread.submit(asyncio.run, store()).result()
 
     @contextmanager
     def own(self) -> Iterator[httpx.Client]:

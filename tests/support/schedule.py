@@ -1,7 +1,8 @@
 """Which worker of pytest-xdist runs what: two have the files in their order, a third fills what they leave idle.
 
 Tests of the whole program wait for real time, so that two of them do not keep two cores busy; three have their pictures
-come late. The third worker therefore runs unit and scenario tests only, from the end, and yields to the others.
+come late. The third worker therefore runs unit and scenario tests only, from the end, and yields to the others, as does
+the run on another Python beside this one (`scripts/python-tests`).
 """
 
 import os
@@ -11,7 +12,7 @@ from xdist.workermanage import WorkerController  # type: ignore[import-untyped]
 
 THIRD = "gw2"
 _LIGHT = ("tests/unit/", "tests/scenario/")
-_YIELDS_BY = 5
+_YIELDS_BY = 10
 
 
 class Scheduling(LoadFileScheduling):  # type: ignore[misc]

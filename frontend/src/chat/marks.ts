@@ -4,7 +4,8 @@ import type { Emote } from "./protocol";
 /** A message's text in pieces: with the pictures of the room, and the name of who is called. */
 export type Marked = Piece | { kind: "emote"; url: string; code: string } | { kind: "you"; text: string };
 
-const CODE = /:([\w+-]{1,64}):/gu;
+/** As the server takes codes from packs: of any letters. */
+const CODE = /:([^\s:<>"'&\p{Cc}]{1,64}):/gu;
 
 /** Where nothing is to be found, the pieces are given back as they are: nearly always. */
 export function mark(

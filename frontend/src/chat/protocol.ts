@@ -100,7 +100,7 @@ export interface Held {
   reason: string;
   kind?: Kind;
   html?: string;
-  /** Only where pages are given that file anyway; of another picture, `text` describes it. */
+  /** Given out to who moderates, until it is decided. */
   media?: Media;
 }
 
@@ -263,6 +263,13 @@ export function parseMessage(data: unknown): ServerMessage | null {
 /** Where pictures may come from: a page never loads what a stranger names. */
 export const MEDIA_PATH = "/api/v1/chat/media/";
 
+const HELD_PATH = /^\/api\/v1\/streams\/[\w-]+\/chat\/held\/\d+\/media\//u;
+
+/** Whether that is the path of a picture on our own server. */
+export function isOwnPath(path: string): boolean {
+  return (path.startsWith(MEDIA_PATH) || HELD_PATH.test(path)) && !path.includes("..");
+}
+
 /** What a server says by `ack` has two shapes here. */
 type Wire = Exclude<ServerMessage["type"], "held-ack">;
 
@@ -422,7 +429,7 @@ function readMedia(value: unknown): Media | null {
 }
 
 function readOwnPath(value: unknown): string | null {
-  return typeof value === "string" && value.startsWith(MEDIA_PATH) ? value : null;
+  return typeof value === "string" && isOwnPath(value) ? value : null;
 }
 
 function readReaction(value: unknown): Reaction | null {

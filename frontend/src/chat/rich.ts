@@ -1,5 +1,6 @@
-import { calling } from "./marks";
-import { MEDIA_PATH } from "./protocol";
+import { linkify } from "./linkify";
+import { mark } from "./marks";
+import { isOwnPath } from "./protocol";
 
 /**
  * The server has cleaned the HTML of a message; here it is cleaned again, by building anew only what is known: nothing
@@ -17,6 +18,8 @@ const SILENT: ReadonlySet<string> = new Set(
 );
 const ADDRESS = /^(https?|mailto):/iu;
 const LOOKS_LIKE_ADDRESS = /^(?:https?:\/\/)?([\w-]+(?:\.[\w-]+)+)/iu;
+/** In these, an address is no link: it is one already, or is meant to be read as it stands. */
+const NO_LINKS: ReadonlySet<string> = new Set(["a", "code", "pre"]);
 const DEEPEST = 20;
 const MOST_NODES = 600;
 
@@ -29,21 +32,28 @@ interface Options {
   still?: boolean;
 }
 
+/** What counts where a node stands. */
+interface Place extends Options {
+  /** Whether addresses in the text become links. */
+  links: boolean;
+}
+
 /** What may be shown of `html`. */
 export function clean(html: string, options: Options): DocumentFragment {
   // Parsed in a document of its own, in which nothing loads and nothing runs.
   const source = new DOMParser().parseFromString(html, "text/html").body;
   const fragment = document.createDocumentFragment();
   const budget = { left: MOST_NODES };
-  for (const child of source.childNodes) build(child, fragment, options, budget, 0);
+  const place = { ...options, links: options.still !== true };
+  for (const child of source.childNodes) build(child, fragment, place, budget, 0);
   return fragment;
 }
 
-function build(node: Node, into: Node, options: Options, budget: { left: number }, depth: number): void {
+function build(node: Node, into: Node, place: Place, budget: { left: number }, depth: number): void {
   budget.left -= 1;
   if (budget.left < 0) return;
   if (node.nodeType === Node.TEXT_NODE) {
-    into.appendChild(words(node.textContent ?? "", options.you));
+    into.appendChild(words(node.textContent ?? "", place));
     return;
   }
   if (!(node instanceof Element)) return;
@@ -52,26 +62,27 @@ function build(node: Node, into: Node, options: Options, budget: { left: number 
   let made: HTMLElement | null = null;
   if (PLAIN.has(name) && depth < DEEPEST) {
     if (node.matches("span.spoiler")) {
-      if (options.still) {
-        into.appendChild(covered(options.spoiler));
+      if (place.still) {
+        into.appendChild(covered(place.spoiler));
         return;
       }
       made = document.createElement("span");
-      into.appendChild(cover(made, options.spoiler));
+      into.appendChild(cover(made, place.spoiler));
     } else {
-      made = make(node, name, options.still === true);
+      made = make(node, name, place.still === true);
       if (made) into.appendChild(made);
     }
   }
   // What an unknown element says is still read.
-  for (const child of node.childNodes) build(child, made ?? into, options, budget, depth + 1);
+  const inner = made && NO_LINKS.has(name) ? { ...place, links: false } : place;
+  for (const child of node.childNodes) build(child, made ?? into, inner, budget, depth + 1);
 }
 
 function make(node: Element, name: string, still: boolean): HTMLElement | null {
   if (name === "img") {
     const source = node.getAttribute("src") ?? "";
     const alt = node.getAttribute("alt") ?? "";
-    if (!source.startsWith(MEDIA_PATH) || source.includes("..")) return null;
+    if (!isOwnPath(source)) return null;
     const image = document.createElement("img");
     Object.assign(image, {
       className: "emote",
@@ -98,16 +109,16 @@ function link(node: Element): HTMLElement | null {
     return null;
   }
   if (url.username !== "" || url.password !== "") return null;
-  const made = document.createElement("a");
-  Object.assign(made, {
-    href: url.href,
-    title: url.href,
-    target: "_blank",
-    rel: "nofollow noopener noreferrer ugc",
-  });
+  const made = anchor(url.href);
   // Words that name one host and lead to another are made to deceive: the real one stands before them.
   const shown = LOOKS_LIKE_ADDRESS.exec((node.textContent ?? "").trim())?.[1]?.toLowerCase();
   if (shown !== undefined && url.host !== "" && shown !== url.hostname) made.append(`[${url.host}] `);
+  return made;
+}
+
+function anchor(href: string): HTMLAnchorElement {
+  const made = document.createElement("a");
+  Object.assign(made, { href, title: href, target: "_blank", rel: "nofollow noopener noreferrer ugc" });
   return made;
 }
 
@@ -133,18 +144,20 @@ function covered(label: string): HTMLElement {
   return place;
 }
 
-function words(text: string, you: string | undefined): Node {
+/** Clients write addresses into the HTML as they are, and make links of them when they show it. */
+function words(text: string, { you, links }: Place): Node {
   const fragment = document.createDocumentFragment();
-  let done = 0;
-  if (you) {
-    for (const match of text.matchAll(calling(you))) {
-      fragment.append(text.slice(done, match.index));
-      const mark = document.createElement("mark");
-      mark.textContent = match[0];
-      fragment.append(mark);
-      done = match.index + match[0].length;
-    }
+  for (const piece of mark(links ? linkify(text) : [{ kind: "text", text }], undefined, you)) {
+    if (piece.kind === "link") {
+      const made = anchor(piece.href);
+      made.dir = "ltr";
+      made.textContent = piece.label;
+      fragment.append(made);
+    } else if (piece.kind === "you") {
+      const called = document.createElement("mark");
+      called.textContent = piece.text;
+      fragment.append(called);
+    } else if (piece.kind === "text") fragment.append(piece.text);
   }
-  fragment.append(text.slice(done));
   return fragment;
 }

@@ -35,7 +35,7 @@ export interface Word {
   start: number;
 }
 
-const STARTED = /(?:^|\s)(?:(:)([\w+-]{2,40})|(@)([^\s@]{0,32}))$|^(\/)([\w-]{0,20})$/u;
+const STARTED = /(?:^|\s)(?:(:)([\p{L}\p{N}_+-]{2,40})|(@)([^\s@]{0,32}))$|^(\/)([\w-]{0,20})$/u;
 
 /** What could be completed at the end of `text`. */
 export function wordAt(text: string): Word | null {

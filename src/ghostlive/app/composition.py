@@ -58,7 +58,7 @@ from ghostlive.web.omeroute import ome_route
 from ghostlive.web.parts import IngestAddresses, RestParts, TranscodeParts
 from ghostlive.web.server import HttpServer
 from ghostlive.web.watcher import RecordWatcher
-from ghostlive.web.websocket import any_of
+from ghostlive.web.websocket import any_of, write_each
 
 _log = structlog.get_logger("app")
 
@@ -152,6 +152,7 @@ class Application:
             authorize=authorizer.decide,
             config=config.chat,
             clock=clock,
+            write_each=write_each,
         )
 
         def seen(stream: str, viewer: str, track: str) -> None:
@@ -207,6 +208,7 @@ class Application:
                 setup=self.setup,
                 addresses=IngestAddresses(config.server.public_host, _ingest_ports(config)),
                 desk=ModerationDesk(chat, moderation, stored) if config.chat.enabled else None,
+                pictures=pictures if config.chat.enabled else None,
                 transcode=TranscodeParts(self.transcode, ladders, config.transcode),
                 health=self.health,
                 matrix=self.matrix if config.chat.enabled else None,

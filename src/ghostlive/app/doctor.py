@@ -26,6 +26,7 @@ from ghostlive.protocols.webrtc.addresses import PublicAddress, interface_addres
 from ghostlive.protocols.webrtc.fanout.choose import make_kernel
 from ghostlive.protocols.webrtc.turn import TurnServers
 from ghostlive.transcode.probe import ENCODERS, EncoderProbe, Prober, probe_encoders
+from ghostlive.web import sending
 
 __all__ = ["Check", "State", "examine"]
 
@@ -118,7 +119,13 @@ def _addresses(config: Config) -> Check:
 
 
 def _fanout(config: Config) -> Iterator[Check]:
-    """Whether what encrypts for viewers was compiled."""
+    """Whether what sends to many viewers was compiled."""
+    if config.chat.enabled and sending.send_each is None:
+        yield Check(
+            "chat sending",
+            State.NOTE,
+            "in Python, which takes an eighth more; install again with a C compiler and the headers of Python",
+        )
     if not config.webrtc.enabled:
         return
     if make_kernel(-1).native:

@@ -22,6 +22,8 @@ from ghostlive.chat.errors import ChatError
 from ghostlive.chat.matrix.codes import MatrixSignIn
 from ghostlive.chat.matrix.homeserver.prepare import Managed, Prepared, Surroundings, check, prepare, wanted_name
 from ghostlive.chat.matrix.homeserver.process import SynapseProcess
+from ghostlive.chat.matrix.homeserver.setback import SetBack
+from ghostlive.chat.matrix.homeserver.setback import write as write_set_back
 from ghostlive.chat.matrix.homeserver.settings import write_settings
 from ghostlive.chat.matrix.homeserver.supervisor import Homeserver, answers_at
 from ghostlive.chat.matrix.journal import MatrixJournal
@@ -136,10 +138,25 @@ class Matrix:
         """How a room is, with why our homeserver does not run, which the bridge cannot know."""
         from ghostlive.chat.matrix.bridge import Problem  # noqa: PLC0415 - loaded by now
 
-        if self.homeserver is None or not self.homeserver.problem:
+        homeserver = self.homeserver
+        if homeserver is None:
             return found
-        problem = Problem("homeserver", f"The homeserver does not run: {self.homeserver.problem}")
+        if homeserver.set_back is not None and (text := homeserver.set_back.text(self._clock.wall_ns() / 1e9)):
+            found = replace(found, problems=(*found.problems, Problem("clock_set_back", text)))
+        if not homeserver.problem:
+            return found
+        problem = Problem("homeserver", f"The homeserver does not run: {homeserver.problem}")
         return replace(found, state="away", problems=(problem, *found.problems))
+
+    def _was_set_back(self, found: SetBack) -> None:
+        self._scope.spawn(self._keep(found), name="set back")
+
+    async def _keep(self, found: SetBack) -> None:
+        """For `doctor`, which is a program of its own."""
+        try:
+            await asyncio.to_thread(write_set_back, self._data, found)
+        except OSError as error:
+            _log.warning("that the clock was set back could not be kept", error=str(error))
 
     def figures(self) -> Iterator[Figure]:
         """For `/metrics`."""
@@ -187,6 +204,7 @@ class Matrix:
                 )
             self.homeserver = self._supervise(prepared, prepared.managed)
             self.homeserver.ready = self._answering.set
+            self.homeserver.was_set_back = self._was_set_back
             self._scope.spawn(self.homeserver.run(), name="homeserver")
             settings = prepared.config
             await self.proxy.start(

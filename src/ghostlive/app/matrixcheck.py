@@ -6,6 +6,7 @@ Nothing is changed and no file is made. Asking over the network ends after a few
 import asyncio
 import importlib.util
 import json
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,6 +17,7 @@ from ghostlive.app.findings import Check, State
 from ghostlive.chat.matrix.config import MatrixConfig
 from ghostlive.chat.matrix.homeserver.files import kept_secrets
 from ghostlive.chat.matrix.homeserver.prepare import Surroundings, check, managed_url, server_name_of, wanted_name
+from ghostlive.chat.matrix.homeserver.setback import read as read_set_back
 from ghostlive.core.errors import ConfigurationError
 from ghostlive.web.matrixproxy import ProxyTarget, well_known
 
@@ -64,6 +66,9 @@ async def examine_matrix(
         return [*checks, Check(_HOMESERVER, State.WRONG, advice)]
     checks += await _ways(replace(known, as_token=token), around, transport, managed=mode == "managed")
     if mode == "managed":
+        found = await asyncio.to_thread(read_set_back, data_dir)
+        if found is not None and (text := found.text(time.time())):
+            checks.append(Check("Matrix, clock set back", State.NOTE, text))
         checks += await _federation(config.matrix, kept, around, transport)
     return checks
 

@@ -34,6 +34,7 @@ from ghostlive.chat.errors import (
 from ghostlive.chat.gate import Gate
 from ghostlive.chat.glob import has_wildcards
 from ghostlive.chat.identity import Keys, Origin, browser_subject, marks_of, tag_of
+from ghostlive.chat.matrix.pace import Budget
 from ghostlive.chat.matrix.policy import ON_LIST, Policies, Rule
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.moderation.pipeline import NEWCOMER
@@ -43,7 +44,7 @@ from ghostlive.chat.room import Room
 from ghostlive.chat.watching import Watching
 from ghostlive.chat.work import Challenge, Seeker, Work
 from ghostlive.chat.writer import Writer
-from ghostlive.core.clock import Clock
+from ghostlive.core.clock import Clock, Timer
 from ghostlive.db.bans import BanRepository, NewBan, add_ban, bans_of_person, lift_ban
 from ghostlive.db.chat import ChatRepository, ChatTransaction
 from ghostlive.db.moderation import ModerationTransaction
@@ -57,6 +58,10 @@ NEWCOMERS: Final[tuple[Newcomers, ...]] = ("hold", "shadow", "open")
 GuestRule = Callable[[Room], str]
 """What becomes of new guests in a room: `open`, `hold`, `work` or `signin`."""
 
+_LOOK_EVERY: Final = 1.0
+"""Seconds between two looks at all open pages for people whom lists name, as rules come by the thousand."""
+_LOOKS: Final = 5
+"""Looks that may follow each other at once: people write a few rules, and expect to see what they do."""
 NOBODY: Final = "That message is gone, so its author cannot be found by it."
 EPOCH: Final = timedelta(days=30)
 """For how long one key makes the hashes."""
@@ -143,6 +148,8 @@ class Banning:
         self.bot = ""
         """The Matrix ID of ours that keeps the rooms; empty while it is not known."""
         self.guest_rule: GuestRule = lambda _room: "open"
+        self._looks = Budget(1.0 / _LOOK_EVERY, _LOOKS)
+        self._looking: Timer | None = None
 
     async def start(self) -> None:
         """Read what holds everywhere. Raises like the database."""
@@ -292,17 +299,22 @@ class Banning:
         """Ban somebody. Raises a `RefusalError`."""
 
         async def store(transaction: ChatTransaction, seq: int) -> Stored:
+            target, _ = await self._target(transaction, room, order)
+            if target.role is not Role.GUEST:
+                raise NotAllowedError("Who moderates this chat cannot be banned from it.")
             return await self.store(transaction, seq, room, order)
 
         return (await self._writer.change(store, lambda stored, seq: self.apply(room, stored, seq))).ban
 
     async def store(self, transaction: ChatTransaction, seq: int, room: Room, order: Order) -> Stored:
-        """Store a ban. May run several times. Raises a `RefusalError`."""
+        """Store a ban. May run several times. Raises a `RefusalError`.
+
+        That nobody is banned who moderates, who calls has to look after: what somebody said last bears the role that
+        they had then.
+        """
         target, trace = await self._target(transaction, room, order)
         if target.id == order.by.author.id:
             raise NotAllowedError("You cannot ban yourself.")
-        if target.role is not Role.GUEST:
-            raise NotAllowedError("Who moderates this chat cannot be banned from it.")
         now = self._now()
         record = await add_ban(
             transaction.connection,
@@ -399,6 +411,16 @@ class Banning:
         _log.info("ban lifted", stream=stream or "", name=ban.name, by=by)
 
     def _lists_changed(self) -> None:
+        """Look through all open pages: at once, but for many changes in a row only once a second."""
+        if self._looking is not None:
+            return
+        if self._looks.take(self._clock.now()):
+            self._look()
+        else:
+            self._looking = self._clock.call_later(_LOOK_EVERY, self._look)
+
+    def _look(self) -> None:
+        self._looking = None
         for room in list(self._rooms.values()):
             for listener in list(room.listeners):
                 listener.listed()

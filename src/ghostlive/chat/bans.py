@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from ghostlive.chat.glob import has_wildcards, matches
+from ghostlive.chat.glob import Glob, Globs, has_wildcards
 from ghostlive.chat.identity import Mark, Origin, mark_from
 from ghostlive.db.bans import BanRecord, NewBan
 
@@ -45,8 +45,12 @@ class Ban:
     marks: frozenset[Mark] = field(default=frozenset(), repr=False)
     epochs: frozenset[int] = field(init=False, repr=False, compare=False)
     """The epochs of its marks."""
+    glob: Glob | None = field(init=False, repr=False, compare=False)
+    """Its Matrix ID, where that has wildcards."""
 
     def __post_init__(self) -> None:
+        wild = self.mxid is not None and has_wildcards(self.mxid)
+        object.__setattr__(self, "glob", Glob(self.mxid) if self.mxid is not None and wild else None)
         object.__setattr__(self, "epochs", frozenset(mark.epoch for mark in self.marks))
 
     def names(self, author_id: str | None, origin: Origin | None, mxid: str | None = None) -> bool:
@@ -61,7 +65,7 @@ class Ban:
 
     def names_mxid(self, mxid: str) -> bool:
         """Whether this ban is for a user of Matrix."""
-        return self.mxid is not None and matches(self.mxid, mxid)
+        return self.mxid == mxid if self.glob is None else self.glob.matches(mxid)
 
     def in_force(self, now: datetime) -> bool:
         """Whether it has not ended by itself."""
@@ -113,8 +117,9 @@ class Bans:
     def __init__(self, bans: Iterable[Ban] = ()) -> None:
         """`bans` are in force."""
         self._by_key: dict[str | Mark, list[Ban]] = {}
-        self._patterns: list[Ban] = []
-        """Bans whose Matrix ID has wildcards."""
+        self._patterns: dict[int, Ban] = {}
+        """Bans whose Matrix ID has wildcards, by their numbers."""
+        self._globs: Globs[int] = Globs()
         self._epochs: set[int] = set()
         for ban in bans:
             self.add(ban)
@@ -149,8 +154,9 @@ class Bans:
         """A ban begins."""
         for key in _keys(ban):
             self._by_key.setdefault(key, []).append(ban)
-        if ban.mxid is not None and has_wildcards(ban.mxid):
-            self._patterns.append(ban)
+        if ban.mxid is not None and ban.glob is not None:
+            self._patterns[ban.id] = ban
+            self._globs.add(ban.id, ban.mxid)
         self._epochs |= ban.epochs
 
     def remove(self, ban_id: int) -> None:
@@ -160,12 +166,14 @@ class Bans:
                 self._by_key[key] = left
             else:
                 del self._by_key[key]
-        self._patterns = [ban for ban in self._patterns if ban.id != ban_id]
+        pattern = self._patterns.pop(ban_id, None)
+        if pattern is not None and pattern.mxid is not None:
+            self._globs.remove(ban_id, pattern.mxid)
         self._epochs = {ban_epoch for bans in self._by_key.values() for ban in bans for ban_epoch in ban.epochs}
 
     def prune(self, now: datetime) -> None:
         """Forget those that have ended by themselves."""
-        for bans in (*list(self._by_key.values()), list(self._patterns)):
+        for bans in (*list(self._by_key.values()), list(self._patterns.values())):
             for ban in list(bans):
                 if not ban.in_force(now):
                     self.remove(ban.id)
@@ -179,9 +187,8 @@ class Bans:
                     yield from self._by_key.get(mark, ())
         if mxid is not None:
             yield from self._by_key.get(mxid, ())
-            for ban in self._patterns:
-                if ban.names_mxid(mxid):
-                    yield ban
+            for ban_id in self._globs.find(mxid):
+                yield self._patterns[ban_id]
 
 
 def _longest(found: Iterable[Ban], now: datetime) -> Ban | None:
@@ -194,6 +201,6 @@ def _keys(ban: Ban) -> set[str | Mark]:
     keys: set[str | Mark] = set(ban.marks)
     if ban.author_id:
         keys.add(ban.author_id)
-    if ban.mxid is not None and not has_wildcards(ban.mxid):
+    if ban.mxid is not None and ban.glob is None:
         keys.add(ban.mxid)
     return keys

@@ -3,7 +3,10 @@ characters, `?` one. Strangers write the patterns, so matching takes at most the
 """
 
 import re
-from typing import Final
+from collections.abc import Hashable, Iterator
+from typing import Final, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
 
 _WILD: Final = re.compile(r"[*?]")
 
@@ -66,6 +69,51 @@ class Glob:
                 return False
             at += len(part)
         return True
+
+
+class Globs(Generic[K]):
+    """Many patterns, found by a text that they match.
+
+    Those whose end names a whole server are looked up by that (or by its port); the others are gone through.
+    """
+
+    __slots__ = ("_by_server", "_others")
+
+    def __init__(self) -> None:
+        self._by_server: dict[str, dict[K, Glob]] = {}
+        self._others: dict[K, Glob] = {}
+
+    def __len__(self) -> int:
+        return len(self._others) + sum(map(len, self._by_server.values()))
+
+    def add(self, key: K, pattern: str) -> None:
+        """`pattern` has wildcards; there is none under that key yet."""
+        glob = Glob(pattern)
+        place = self._by_server.setdefault(glob.server, {}) if glob.server else self._others
+        place[key] = glob
+
+    def remove(self, key: K, pattern: str) -> None:
+        """The opposite of `add`."""
+        server = Glob(pattern).server
+        if not server:
+            del self._others[key]
+            return
+        del self._by_server[server][key]
+        if not self._by_server[server]:
+            del self._by_server[server]
+
+    def find(self, text: str) -> Iterator[K]:
+        """The keys of all patterns that match."""
+        for key, glob in self._others.items():
+            if glob.matches(text):
+                yield key
+        at = text.find(":")
+        while self._by_server and at >= 0:
+            if (theirs := self._by_server.get(text[at + 1 :])) is not None:
+                for key, glob in theirs.items():
+                    if glob.matches(text):
+                        yield key
+            at = text.find(":", at + 1)
 
 
 def _compile(parts: list[str]) -> re.Pattern[str]:

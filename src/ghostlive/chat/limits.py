@@ -1,12 +1,15 @@
 """How often: token buckets for keys that strangers choose, so their number is bounded too.
 
-Time is an argument and monotonic. A bucket is one number, the time at which it is full again (the generic cell rate
-algorithm), and a full bucket need not be kept.
+Time is an argument, best a monotonic one; a wall clock may be set back, and then nobody waits for the time that it had
+already seen. A bucket is one number, the time at which it is full again (the generic cell rate algorithm), and a full
+bucket need not be kept.
 """
 
 from ghostlive.chat.errors import TooFastError
 
 _KEYS = 50_000
+_SET_BACK = 5.0
+"""Seconds from which on a time before the last one means that a clock was set; less, that things came out of order."""
 
 
 class Rate:
@@ -24,16 +27,22 @@ class Rate:
 
     def wait(self, key: str, now: float) -> float:
         """Seconds until `take` would succeed; 0 when it would now."""
-        return max(0.0, self._full_at.get(key, now) - self._ahead - now) if self._interval else 0.0
+        return max(0.0, self._full(key, now) - self._ahead - now) if self._interval else 0.0
 
     def take(self, key: str, now: float) -> None:
         """Count one. Ask `wait` before."""
         if not self._interval:
             return
-        full_at = max(self._full_at.pop(key, now), now) + self._interval
+        full_at = max(self._full(key, now), now) + self._interval
+        self._full_at.pop(key, None)
         if len(self._full_at) >= self._keys:
             del self._full_at[next(iter(self._full_at))]  # not used for longest, so most likely full
         self._full_at[key] = full_at
+
+    def _full(self, key: str, now: float) -> float:
+        full_at = self._full_at.get(key, now)
+        # No bucket takes longer to fill than from empty.
+        return full_at if full_at - now < self._ahead + self._interval + _SET_BACK else now
 
 
 def take_all(now: float, *rates: tuple[Rate, str]) -> None:

@@ -4,6 +4,7 @@ The transport (`web.websocket`) parses, answers pings, splits and joins; rooms a
 from a server are not masked (§5.1), so one encoding serves every viewer.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -65,6 +66,16 @@ class Connection(Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame after what waits, then end; a peer that does not read is cut off after a few seconds."""
+
+
+WriteEach = Callable[[Sequence[Connection], bytes], None]
+"""Writes the same whole frames to each of many connections; what `Connection.write` says holds."""
+
+
+def write_each(connections: Sequence[Connection], frames: bytes) -> None:
+    """A `WriteEach` for any connections; the transport may have one that does it at less cost."""
+    for connection in connections:
+        connection.write(frames)
 
 
 class Peer(Protocol):

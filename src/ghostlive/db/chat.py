@@ -298,10 +298,6 @@ class ChatTransaction:
                 insert_into(self.connection.dialect.name)(media).on_conflict_do_nothing(), rows
             )
 
-    async def known_media(self, ids: Collection[str]) -> set[str]:
-        """Those of the files that pages may get already."""
-        return await _known_media(self.connection, ids)
-
     async def guest(self, guest_id: str) -> GuestRecord | None:
         """The guest of that id."""
         return await _guest(self.connection, guests.c.id == guest_id)
@@ -453,11 +449,6 @@ class ChatRepository:
             row = (await connection.execute(query)).mappings().first()
         return None if row is None else MediaRecord(**row)
 
-    async def known_media(self, ids: Collection[str]) -> set[str]:
-        """Those of the files that pages may get."""
-        async with self._database.read() as connection:
-            return await _known_media(connection, ids)
-
     async def guest(self, guest_id: str) -> GuestRecord | None:
         """The guest of that id."""
         async with self._database.read() as connection:
@@ -561,14 +552,6 @@ async def _reaction_event(connection: AsyncConnection, reaction: ReactionRecord)
         & (events.c.kind == "reaction")
     )
     found: str | None = await connection.scalar(select(events.c.event_id).where(mine))
-    return found
-
-
-async def _known_media(connection: AsyncConnection, ids: Collection[str]) -> set[str]:
-    every, found = list(ids), set[str]()
-    for at in range(0, len(every), _PARAMETERS):
-        some = every[at : at + _PARAMETERS]
-        found.update(await connection.scalars(select(media.c.id).where(media.c.id.in_(some))))
     return found
 
 

@@ -330,6 +330,8 @@ class MatrixRepository:
     async def keep_errands(self, errands: Sequence[tuple[int, Mapping[str, Any]]]) -> list[int]:
         """Note what is to be done in rooms of streams (by their ids) at once, in nobody's order; their numbers."""
         numbers: list[int] = []
+        if not errands:
+            return numbers
         async with self.database.write() as connection:
             for stream_id, payload in errands:
                 values = {"stream_id": stream_id, "seq": 0, "kind": BACK, "payload": json.dumps(payload)}

@@ -4,24 +4,23 @@ Whatever a file is, a browser treats it as a picture and as nothing else: its ty
 guess another one, and opened by itself it may load and run nothing.
 """
 
-import asyncio
-from pathlib import Path
 from typing import Final
 from urllib.parse import parse_qsl
 
 from starlette.types import Receive, Scope, Send
 
-from ghostlive.chat.matrix.mediastore import AwayError, MediaError, MediaStore, Stored
+from ghostlive.chat.matrix.mediastore import MediaError, MediaStore, Stored
 from ghostlive.web.problems import CONTENT_TYPE, problem_body
 
 PATH: Final = "/api/v1/chat/media/"
 _PIECE: Final = 256 * 1024
-_SAFE: Final = (
+SAFE: Final = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; sandbox; frame-ancestors 'none'"),
     (b"cross-origin-resource-policy", b"same-origin"),
     (b"content-disposition", b"inline"),
 )
+"""Headers of every picture."""
 _FOR_A_DAY: Final = b"private, max-age=86400, immutable"
 """The same id is the same file. Not for longer, so that what was taken away is gone some day."""
 
@@ -45,16 +44,18 @@ class ChatMedia:
             return
         media_id, width = scope["path"].removeprefix(PATH), _width(scope["query_string"])
         try:
-            stored = await self._store.get(media_id, width)
+            record = await self._store.find(media_id)
+            stored = await self._store.load(record, width)
             tag = f'"{stored.name}"'.encode()
             asked = dict(scope["headers"]).get(b"if-none-match", b"")
             fresh = asked == b"*" or tag in [one.strip().removeprefix(b"W/") for one in asked.split(b",")]
-            data = b"" if fresh or method == "HEAD" else await self._read(stored, media_id, width)
+            data = b""
+            if not fresh and method == "GET":
+                stored, data = await self._store.read(record, width)
         except MediaError as error:
-            retry = ((b"retry-after", b"30"),) if error.status == 503 else ()
-            await _problem(send, error.status, str(error), retry)
+            await _problem(send, error.status, str(error), later(error))
             return
-        headers = [*_SAFE, (b"cache-control", _FOR_A_DAY), (b"etag", tag)]
+        headers = [*SAFE, (b"cache-control", _FOR_A_DAY), (b"etag", tag)]
         if fresh:
             await _start(send, 304, headers)
             await send({"type": "http.response.body", "body": b""})
@@ -66,16 +67,10 @@ class ChatMedia:
         if not data:
             await send({"type": "http.response.body", "body": b""})
 
-    async def _read(self, stored: Stored, media_id: str, width: int | None) -> bytes:
-        try:
-            return await asyncio.to_thread(Path.read_bytes, stored.path)
-        except OSError:  # it was taken away, as the cache is full or by somebody
-            self._store.forget(stored)
-        stored = await self._store.get(media_id, width)
-        try:
-            return await asyncio.to_thread(Path.read_bytes, stored.path)
-        except OSError as error:
-            raise AwayError("That file cannot be had at the moment.") from error
+
+def later(error: MediaError) -> tuple[tuple[bytes, bytes], ...]:
+    """The header that says when to come back for what cannot be had now."""
+    return ((b"retry-after", b"30"),) if error.status == 503 else ()
 
 
 def _described(stored: Stored) -> list[tuple[bytes, bytes]]:

@@ -8,6 +8,7 @@ from typing import Literal, Protocol
 from ghostlive.access.sessions import Sessions
 from ghostlive.access.setup import SetupLink
 from ghostlive.chat.matrix.codes import MatrixSignIn
+from ghostlive.chat.matrix.mediastore import MediaStore
 from ghostlive.chat.moderation.desk import ModerationDesk
 from ghostlive.db.streams import StreamRepository
 from ghostlive.hub.hub import Hub
@@ -111,6 +112,8 @@ class RestParts:
     addresses: IngestAddresses
     health: Health
     desk: ModerationDesk | None = None
+    """None when streams have no chat."""
+    pictures: MediaStore | None = None
     """None when streams have no chat."""
     transcode: TranscodeParts | None = None
     """None where nothing is made of streams."""

@@ -15,6 +15,7 @@ from ghostlive.web.api.chatmatrix import chat_matrix_routes
 from ghostlive.web.api.docs import docs_routes
 from ghostlive.web.api.events import event_routes
 from ghostlive.web.api.health import health_routes
+from ghostlive.web.api.heldmedia import held_media_routes
 from ghostlive.web.api.ingest import ingest_routes
 from ghostlive.web.api.keys import key_routes
 from ghostlive.web.api.matrixcode import matrix_routes
@@ -69,6 +70,8 @@ def build_rest(parts: RestParts) -> FastAPI:
     if parts.desk is not None:
         api.include_router(moderation_routes(parts.desk, parts.guard))
         api.include_router(ban_routes(parts.desk, parts.guard))
+        if parts.pictures is not None:
+            api.include_router(held_media_routes(parts.desk, parts.guard, parts.pictures))
     if parts.sign_in is not None:
         api.include_router(matrix_routes(parts.sign_in, parts.guard, parts.secret))
     app.include_router(health_routes(parts.health))

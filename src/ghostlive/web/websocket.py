@@ -2,7 +2,8 @@
 
 `websockets`' sans-IO protocol checks the handshake and parses frames; what it does not do is here: waiting for the
 endpoint's decision, refusing with a problem document, joining fragments, an end of the closing handshake, and bounds on
-what one peer may cost. Rooms write frames that are encoded already, straight into the transport.
+what one peer may cost. Rooms write frames that are encoded already, straight into the transport, or
+into the sockets of many viewers at once (`write_each`).
 
 A peer that floods is read more slowly, and one that does not read is not read from, so that answers to it do not pile
 up. Who uses a `Connection` relies on this: `Peer.gone` comes once, and last.
@@ -11,7 +12,7 @@ up. Who uses a `Connection` relies on this: `Peer.gone` comes once, and last.
 import asyncio
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import Final, cast
@@ -27,6 +28,7 @@ from ghostlive.core.clock import Clock, SystemClock, Timer
 from ghostlive.core.websocket import GOING_AWAY, UNSUPPORTED_DATA, Connection, Opening, Peer
 from ghostlive.web.clientaddress import ClientAddress
 from ghostlive.web.problems import ProblemError
+from ghostlive.web.sending import send_each
 from ghostlive.web.upgrade import Upgrade, accept_key, acceptance, check_site, opening_of, refusal
 
 _log = structlog.get_logger("websocket")
@@ -146,7 +148,7 @@ class WebSocket(asyncio.Protocol):
     """One connection, from the request on. A `core.websocket.Connection`."""
 
     __slots__ = (
-        "_ahead", "_closing", "_due", "_message", "_network", "_next", "_peer", "_phase", "_protocol", "_shared",
+        "_ahead", "_closing", "_due", "_fd", "_message", "_network", "_next", "_peer", "_phase", "_protocol", "_shared",
         "_state", "_stopped", "_task", "_timer", "_transport", "_written",
     )  # fmt: skip
 
@@ -170,7 +172,11 @@ class WebSocket(asyncio.Protocol):
         self._next: Timer | None = None
         state.connections.add(self)  # type: ignore[arg-type]  # it asks its members for `shutdown` only
         transport.set_protocol(self)
+        self._fd = -1
+        """The socket that takes what is written as it is; -1 with TLS."""
         if (connected := transport.get_extra_info("socket")) is not None:
+            if transport.get_extra_info("sslcontext") is None:
+                self._fd = connected.fileno()
             # What the kernel takes from a peer before we read is read at once, and kept here while the peer is slowed.
             connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVED)
 
@@ -449,3 +455,32 @@ class WebSocket(asyncio.Protocol):
         before, self._stopped = self._stopped, self._stopped & ~reason
         if before and not self._stopped and not self._transport.is_closing():
             self._transport.resume_reading()
+
+
+def write_each(connections: Sequence[Connection], frames: bytes) -> None:
+    """A `core.websocket.WriteEach`.
+
+    What goes to a plain socket for which nothing waits needs no transport: the kernel takes it at once. The rest of
+    what it does not take, and everything for the others, goes the ordinary way.
+    """
+    if send_each is None:
+        for connection in connections:
+            connection.write(frames)
+        return
+    fds: list[int] = []
+    direct: list[WebSocket] = []
+    for connection in connections:
+        if (
+            isinstance(connection, WebSocket)
+            and connection._phase is _OPEN
+            and connection._fd >= 0
+            # A transport that closes may have given its descriptor back, and somebody else may have it.
+            and not connection._transport.is_closing()
+            and not connection._transport.get_write_buffer_size()
+        ):
+            fds.append(connection._fd)
+            direct.append(connection)
+        else:
+            connection.write(frames)
+    for place, taken in send_each(fds, frames):
+        direct[place].write(frames[taken:])

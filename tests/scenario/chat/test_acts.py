@@ -261,6 +261,31 @@ async def test_who_moderates_is_spared_and_nobody_acts_on_themselves(chat: Chat,
     assert await audit(chat, room) == []
 
 
+async def test_who_moderated_once_is_nobody_special_any_more(chat: Chat, room: Room, mod: Page, owner: Actor) -> None:
+    """What they said last bears the mark that they had then, and they may be away: neither keeps them from a ban."""
+    actions = chat.moderation.actions
+    mona = Author(matrix_author_id(MXID), "Mona", Mark.MODERATOR, MXID)
+    await actions.moderator(room, owner, mxid=MXID)
+    await chat.post_matrix(room, mona, event_id="$1", kind=Kind.TEXT, text="I keep order", at=chat.service.now())
+    user = await chat.account("sam", Role.STREAMER)
+    await actions.moderator(room, owner, account="sam")
+    sam = await chat.enter(user=user, address="198.51.100.3")
+    assert sam.you is not None
+    await sam.post("I do, too")
+    sam.leave()
+    for target in (mona.id, sam.you["id"]):
+        with pytest.raises(NotAllowedError):
+            await actions.ban(room, owner, author_id=target)
+    await actions.moderator(room, owner, mxid=MXID, on=False)
+    await actions.moderator(room, owner, account="sam", on=False)
+    for target in (mona.id, sam.you["id"]):
+        mod.send({"type": "act", "act": "ban", "author": target})
+    mod.send({"type": "ping"})
+    assert await mod.next("pong")
+    assert mod.errors() == []
+    assert {ban.name for ban in await chat.service.bans("demo")} == {"Mona", "sam"}
+
+
 async def test_moderators_are_named_by_account_and_by_matrix_id(
     chat: Chat, room: Room, mod: Page, owner: Actor
 ) -> None:

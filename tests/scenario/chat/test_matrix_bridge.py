@@ -1,7 +1,7 @@
 """The bridge as a whole, between a chat in memory and a homeserver in memory."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -241,6 +241,41 @@ async def test_a_new_stream_has_a_room_soon(house: _House) -> None:
     await house.ready(["second"])
     await (await house.chat.enter("bob", stream="second")).post("hi")
     await house.until(lambda: house.room("second").bodies() == ["hi"], "the message")
+
+
+async def _removed(house: _House) -> None:
+    await house.chat.streams.remove("demo")
+    house.chat.hub.emit(StreamRecordChanged("demo"))
+
+
+async def _upgraded(house: _House) -> None:
+    """Somebody with the power to do so upgrades the room in their client."""
+    room, bot = house.room(), house.homeserver.bot
+    owner = house.homeserver.user("owner")
+    await owner.join(room.id)
+    levels = dict(room.content("m.room.power_levels"))
+    levels |= {"users": {**levels.get("users", {}), owner.mxid: 100}, "events": {"m.room.tombstone": 0}}
+    house.homeserver.add(room, "m.room.power_levels", bot, levels, state_key="")
+    await owner.set_power(await owner.upgrade(room.id), bot, 100)
+
+
+@pytest.mark.parametrize("how", [_removed, _upgraded])
+async def test_ghosts_leave_as_soon_as_their_room_is_not_used_any_more(
+    house: _House, how: Callable[[_House], Awaitable[None]]
+) -> None:
+    old, ghosts = house.room(), set[str]()
+    for number, name in enumerate(("ada", "bob")):
+        await (await house.chat.enter(name, address=f"192.0.2.{number + 1}")).post(f"hello from {name}")
+    await house.until(lambda: len(old.bodies()) == 2, "the messages")
+    ghosts = {event.sender for event in old.messages()}
+    assert {old.membership(ghost) for ghost in ghosts} == {"join"}
+    began = house.chat.clock.now()
+    await how(house)
+    async with house.homeserver.pushing(), asyncio.timeout(PATIENCE):
+        while any(old.membership(ghost) == "join" for ghost in ghosts):
+            house.chat.clock.advance(0.01)
+            await asyncio.sleep(0.001)
+    assert house.chat.clock.now() - began < 500, "not with the next look at who was away for long"
 
 
 async def test_the_bot_that_was_thrown_out_comes_back_and_goes_on(house: _House) -> None:

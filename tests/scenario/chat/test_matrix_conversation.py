@@ -7,15 +7,20 @@ from pathlib import Path
 
 import pytest
 from tests.support.chat import PATIENCE, Chat, Json, Page, open_chat
-from tests.support.fake_homeserver import FakeHomeserver, FakeUser
+from tests.support.fake_homeserver import FakeHomeserver
+from tests.support.fake_matrix import FakeUser
 from tests.support.fake_rooms import FakeRoom
 
 from ghostlive.chat.matrix.bridge import Bridge
 from ghostlive.chat.matrix.client import MatrixClient
 from ghostlive.chat.matrix.config import MatrixConfig
+from ghostlive.chat.matrix.events import read_event
 from ghostlive.chat.matrix.incoming import Incoming
 from ghostlive.chat.matrix.journal import MatrixJournal
 from ghostlive.chat.matrix.mediastore import MediaStore
+from ghostlive.chat.moderation.acts import Actor
+from ghostlive.chat.people import Author
+from ghostlive.chat.people import Role as Mark
 from ghostlive.db.matrix import RoomRecord
 from ghostlive.db.users import Role
 
@@ -145,6 +150,18 @@ async def test_words_replies_edits_reactions_and_deletions_in_both_directions(ho
     assert shown["reply"]["id"] == hello
     assert shown["author"]["matrix"] == alice.mxid
 
+    await page.post("how are you, @alice?", reply=shown["id"])
+    await page.post("and me?", reply=hello)
+    await house.until(lambda: room.bodies()[-1:] == ["and me?"], "the answers")
+    *_, hers, mine = house.events("m.room.message")
+    assert hers["m.relates_to"] == {"m.in_reply_to": {"event_id": answer_id}}
+    assert hers["m.mentions"] == {"user_ids": [alice.mxid]}, "or her client says nothing of it"
+    assert mine["m.mentions"] == {}, "nobody of the room"
+    for text in ("and me?", "how are you, @alice?"):
+        [number] = [number for number, one in page.shown.items() if one["text"] == text]
+        page.send({"type": "delete", "id": number})
+    await house.until(lambda: page.texts() == ["hello", "hi Ann"], "them gone")
+
     page.send({"type": "react", "id": shown["id"], "key": "👍", "on": True})
     await house.until(lambda: house.events("m.reaction"), "the reaction in the room")
     assert house.events("m.reaction")[0]["m.relates_to"] == {
@@ -257,6 +274,66 @@ async def test_pages_know_where_the_chat_is_in_matrix_and_its_emotes(house: Hous
     await house.alice.say(house.room.id, "!help")
     await house.until(lambda: any("m.mentions" in one and one["msgtype"] == "m.notice" for one in _said(house)))
     assert page.texts() == []
+
+
+async def test_an_answer_of_many_lines_is_one_message_with_all_of_them(house: House) -> None:
+    moderation = house.chat.moderation
+    room = await house.chat.service.enter("demo")
+    streamer = Actor(Author("u_1", "olga", Mark.STREAMER), "api")
+    await moderation.actions.moderator(room, streamer, mxid=house.alice.mxid)
+    asked = await house.alice.say(house.room.id, "!help")
+    await house.until(lambda: _answers(house, asked), "the answer")
+    await house.alice.say(house.room.id, "!rules")
+    await house.until(lambda: house.events("m.room.message")[-1]["body"].startswith("There are no rules"), "the next")
+    [body] = _answers(house, asked)
+    listed = [line.partition(":")[0].split()[0] for line in body.splitlines()]
+    assert listed == [f"!{command.names[0]}" for command in moderation.commands.table if command.right != "streamer"]
+
+
+async def test_two_answers_to_one_message_are_two(house: House) -> None:
+    asked = await house.alice.say(house.room.id, "hello?")
+    await house.until(lambda: len(house.events("m.room.message")) == 1)
+    event = read_event(house.room.timeline[-1].wire())
+    assert event is not None
+    for words in ("this one", "that one"):
+        house.bridge.way.answer(event, words)
+    await house.until(lambda: len(_answers(house, asked)) == 2, "both")
+
+
+async def test_a_guest_has_no_private_rooms_and_says_so(house: House) -> None:
+    page = await house.chat.enter("Ann")
+    await page.post("hello")
+    await house.until(lambda: house.room.bodies() == ["hello"], "the guest in the room")
+    ghost = next(event.sender for event in house.room.timeline if event.content.get("body") == "hello")
+    private = house.homeserver.make_room(house.alice.mxid, {"preset": "trusted_private_chat"})
+    await house.alice.invite(private.id, ghost)
+    assert private.membership(ghost) == "invite"
+    await house.until(lambda: private.membership(ghost) == "leave", "the refusal")
+    assert house.room.membership(ghost) == "join"
+
+
+async def test_what_a_moderator_redacts_there_is_not_redacted_once_more_by_us(house: House) -> None:
+    """Clients show the reason of the last redaction, which is to be theirs; the studio shows it, too."""
+    mona, room = house.homeserver.user("mona"), house.room
+    await mona.join(room.id)
+    await house.homeserver.user("_ghostlive").set_power(room.id, mona.mxid, 50)
+    page = await house.chat.enter("Ann")
+    await page.post("spam")
+    await house.until(lambda: room.bodies() == ["spam"], "the message in the room")
+    [event] = [event for event in room.timeline if event.content.get("body") == "spam"]
+    redaction = await mona.redact(room.id, event.event_id, "no spam here")
+    await house.until(lambda: page.texts() == [], "the deletion on the page")
+    await page.post("end")
+    await house.until(lambda: room.bodies()[-1:] == ["end"], "what was said after it")
+    assert [one.event_id for one in room.timeline if one.type == "m.room.redaction"] == [redaction]
+    [line] = await house.chat.moderation._stored.audit(1, before=None, limit=10)
+    assert (line.kind, line.actor_name, line.reason) == ("delete", "mona", "no spam here")
+
+
+def _answers(house: House, event_id: str) -> list[str]:
+    """What the bot said in answer to an event."""
+    relation = {"m.in_reply_to": {"event_id": event_id}}
+    return [one["body"] for one in house.events("m.room.message") if one.get("m.relates_to") == relation]
 
 
 def _said(house: House) -> list[Json]:

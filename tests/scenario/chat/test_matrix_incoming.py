@@ -300,6 +300,25 @@ async def test_html_is_shown_safe_and_names_are_those_of_nobody_else(chat: Chat,
     assert names == ["mallory:evil.test"] * 4 + ["mallory"]
 
 
+async def test_what_somebody_does_is_shown_so_also_from_a_client_that_knows_no_slashes(
+    chat: Chat, matrix: Matrix
+) -> None:
+    page = await chat.enter("Ann")
+    await matrix.say("/me waves")
+    await matrix.say("!ME  jumps", {"format": "org.matrix.custom.html", "formatted_body": "<p>!ME  <em>jumps</em></p>"})
+    await matrix.say("/me *nods*", {"format": "org.matrix.custom.html", "formatted_body": "well, /me <em>nods</em>"})
+    await matrix.say("/men at work")
+    await matrix.say("/me")
+    messages = await shown(page, 4)
+    assert [(one.get("kind"), one["text"], one.get("html")) for one in messages] == [
+        ("emote", "waves", None),
+        ("emote", "jumps", "<p><em>jumps</em></p>"),
+        ("emote", "*nods*", None),
+        (None, "/men at work", None),
+    ]
+    assert matrix.way.replies == ["What you do is missing. Write: !me words"]
+
+
 async def test_a_new_name_or_picture_counts_from_the_next_message_on(chat: Chat, matrix: Matrix) -> None:
     page = await chat.enter()
     await matrix.member(ALICE, "join", displayname="Alice", avatar_url="mxc://chat.test/face")
@@ -363,6 +382,19 @@ async def test_pins_and_power_levels(chat: Chat, matrix: Matrix) -> None:
     await matrix.say("I may")
     *_, said = await shown(page, 2)
     assert said["author"]["role"] == "moderator"
+
+
+async def test_a_moderator_who_is_banned_in_a_matrix_client_is_none_any_more(chat: Chat, matrix: Matrix) -> None:
+    page = await chat.enter()
+    given = {"users": {MALLORY: 50, ALICE: 90}}
+    await matrix.send("m.room.power_levels", given, state_key="", unsigned={"prev_content": {"users": {ALICE: 90}}})
+    await matrix.say("I keep order", sender=MALLORY)
+    [said] = await shown(page, 1)
+    assert said["author"]["role"] == "moderator"
+    await matrix.member(MALLORY, "ban", "join", sender=ALICE, reason="not like this")
+    assert [(ban.mxid, ban.reason) for ban in await chat.service.bans("demo")] == [(MALLORY, "not like this")]
+    room = await chat.service.enter("demo")
+    assert not room.moderation.moderators
 
 
 async def test_commands_and_codes_are_no_messages(chat: Chat, matrix: Matrix) -> None:

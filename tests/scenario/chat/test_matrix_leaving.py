@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from sqlalchemy import update
 from tests.support.chat import PATIENCE
-from tests.support.fake_homeserver import FakeUser
+from tests.support.fake_matrix import FakeUser
 from tests.support.matrix import World, open_world
 
 from ghostlive.chat.matrix.leaving import Leaving
@@ -196,6 +196,26 @@ async def test_the_task_goes_on_after_trouble(world: World) -> None:
         scope.spawn(_leaving(world).run(), name="leaving")
         ghosts = [world.ghost(name) for name in ("ada", "bob", "eve")]
         await world.until(lambda: all(world.room.membership(ghost) == "leave" for ghost in ghosts), "them to leave")
+
+
+async def test_the_task_looks_when_it_is_told_and_when_the_homeserver_is_back(world: World) -> None:
+    leaving = _leaving(world)
+    await _close(world)
+    ghosts = [world.ghost(name) for name in ("ada", "bob", "eve")]
+    async with TaskScope("leaving") as scope:
+        world.homeserver.dead = True
+        world.line.mend()
+        scope.spawn(leaving.run(), name="leaving")
+        await world.until(lambda: not world.line.is_up, "it to find the homeserver gone")
+        leaving.wake()
+        world.homeserver.dead = False
+        began = world.chat.clock.now()
+        async with asyncio.timeout(PATIENCE):
+            world.line.mend()
+            while any(world.room.membership(ghost) == "join" for ghost in ghosts):
+                world.chat.clock.advance(0.01)
+                await asyncio.sleep(0.001)
+    assert world.chat.clock.now() - began < 500
 
 
 async def _moderator(world: World) -> FakeUser:

@@ -4,7 +4,6 @@ import asyncio
 import errno
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import BinaryIO
@@ -13,9 +12,9 @@ import pytest
 from starlette.types import Message
 from tests.support.clock import FakeClock
 from tests.support.database import prepare
+from tests.support.pictures import PNG, FakeSource
 
 from ghostlive.chat.matrix import mediastore
-from ghostlive.chat.matrix.errors import api_error
 from ghostlive.chat.matrix.media import parse_mxc, path_of, picture_of, record_of
 from ghostlive.chat.matrix.mediastore import AwayError, MediaError, MediaStore, NoMediaError, NotShownError, sniff
 from ghostlive.db.chat import ChatRepository, MediaRecord
@@ -23,53 +22,8 @@ from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.engine import Database
 from ghostlive.web.chatmedia import ChatMedia
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
 JPEG = b"\xff\xd8\xff\xe0" + b"j" * 50
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
-
-
-class FakeDownload:
-    def __init__(self, data: bytes, length: int | None) -> None:
-        self._data = data
-        self.length = length
-
-    async def chunks(self) -> AsyncIterator[bytes]:
-        for at in range(0, len(self._data), 40):
-            yield self._data[at : at + 40]
-
-
-class FakeSource:
-    """A homeserver with a few files."""
-
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
-        self.thumbs: dict[str, bytes] = {}
-        self.asked: list[tuple[str, str, int]] = []
-        self.status = 0
-        self.told: int | None = None
-        self.gate = asyncio.Event()
-        self.gate.set()
-
-    @asynccontextmanager
-    async def _open(self, files: dict[str, bytes], media_id: str) -> AsyncIterator[FakeDownload]:
-        await self.gate.wait()
-        if self.status:
-            raise api_error(self.status, {})
-        if media_id not in files:
-            raise api_error(404, {"errcode": "M_NOT_FOUND"})
-        yield FakeDownload(files[media_id], self.told)
-
-    @asynccontextmanager
-    async def download(self, server: str, media_id: str) -> AsyncIterator[FakeDownload]:
-        self.asked.append((server, media_id, 0))
-        async with self._open(self.files, media_id) as download:
-            yield download
-
-    @asynccontextmanager
-    async def thumbnail(self, server: str, media_id: str, *, width: int, height: int) -> AsyncIterator[FakeDownload]:
-        self.asked.append((server, media_id, width))
-        async with self._open(self.thumbs, media_id) as download:
-            yield download
 
 
 class House:

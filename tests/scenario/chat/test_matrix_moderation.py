@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from tests.support.chat import PATIENCE, Page
-from tests.support.fake_homeserver import FakeUser
+from tests.support.fake_matrix import FakeUser
 from tests.support.house import OLGA, House, open_house
 
 from ghostlive.chat.moderation.pipeline import NEWCOMER, READ_ONLY, WORDS

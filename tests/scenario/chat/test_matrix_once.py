@@ -4,7 +4,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.support.fake_homeserver import FakeUser
+from tests.support.fake_matrix import FakeUser
 from tests.support.fake_rooms import FakeEvent
 from tests.support.matrix import World, open_world
 

@@ -274,6 +274,16 @@ async def test_a_moderator_whose_level_was_on_its_way_is_invited_after_the_next_
     assert world.room.membership(BOB) == "invite"
 
 
+async def test_who_is_in_the_room_is_not_invited_when_they_are_made_a_moderator(world: World) -> None:
+    await world.add(owner=ALICE)
+    await world.keep()
+    await world.homeserver.user("bob").join(ALIAS)
+    await world.change(moderators=frozenset({BOB, "@carol:chat.test"}))
+    assert world.room.power(BOB) == 50
+    assert world.room.membership(BOB) == "join"
+    assert [seen.body["user_id"] for seen in world.homeserver.requests("POST", "/invite")] == ["@carol:chat.test"]
+
+
 async def test_who_joins_an_alias_has_the_room_made(world: World) -> None:
     await world.add()
     alice = world.homeserver.user("alice")

@@ -1,17 +1,18 @@
 """How far and how fast moderation reaches: all chats of the server, and people who say nothing."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from tests.support.chat import Page
-from tests.support.fake_homeserver import FakeUser
+from tests.support.fake_matrix import FakeUser
 from tests.support.house import OLGA, House, open_house
 
 from ghostlive.chat.bans import Ban
 from ghostlive.chat.errors import NotAllowedError, NotFoundError
 from ghostlive.chat.matrix.reach import LISTED
+from ghostlive.chat.room import Quiet
 from ghostlive.core.websocket import BANNED
 from ghostlive.db.moderation import AuditRecord, ModerationRepository
 from ghostlive.db.users import Role
@@ -231,6 +232,43 @@ async def test_the_end_of_a_rule_lifts_what_it_made_and_nothing_else(house: Hous
     await house.memberships(people[1].mxid, "leave")
     await one.put("", key="2")
     await house.memberships(people[2].mxid, "leave")
+
+
+async def test_a_thousand_rules_at_once_are_no_thousand_looks_at_all_pages(house: House) -> None:
+    eve, mallory = await house.linked(EVE), await house.linked(MALLORY)
+    one = PolicyList(house)
+    await one.subscribe()
+    looks = _Looks()
+    room = await house.chat.service.enter("demo")
+    room.listeners.add(looks)
+    policies = house.chat.service.banning.policies
+
+    async def rules(entities: Iterable[str]) -> None:
+        """What `PolicyList.put` leads to, without a homeserver that sends it."""
+        for number, entity in enumerate(entities):
+            content = {"entity": entity, "recommendation": "m.ban", "reason": "spam"}
+            event = {"type": "m.policy.rule.user", "state_key": f"{number}", "content": content}
+            assert await policies.receive(one.room.id, event)
+
+    await rules([EVE])
+    assert eve.closed() == (BANNED, "banned"), "one rule is carried out at once"
+    await rules([*(f"@spam{number}:evil.test" for number in range(1000)), MALLORY])
+    assert looks.count < 10
+    house.chat.clock.advance(1.0)
+    assert mallory.closed() == (BANNED, "banned"), "the last of them counts too"
+    before = looks.count
+    house.chat.clock.advance(10.0)
+    assert looks.count == before
+    house.chat.service.leave(room)
+
+
+class _Looks(Quiet):
+    """Counts how often all pages of a room are looked through for people whom lists name."""
+
+    count = 0
+
+    def listed(self) -> None:
+        self.count += 1
 
 
 async def test_hundreds_whom_a_list_names_are_banned_while_the_homeserver_slows_us_down(house: House) -> None:

@@ -2,15 +2,19 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
+from tests.support.chat import JumpingClock
 from tests.support.clock import FakeClock
 
+from ghostlive.chat.matrix.homeserver.setback import ClockWatch, SetBack, read, write
 from ghostlive.chat.matrix.homeserver.supervisor import (
     GOODBYE,
     LONGEST_PAUSE,
     PROBE_EVERY,
     STEADY_AFTER,
+    WATCH_EVERY,
     Homeserver,
     HomeserverState,
 )
@@ -45,7 +49,7 @@ class World:
     """A supervisor and all that it sees."""
 
     def __init__(self) -> None:
-        self.clock = FakeClock()
+        self.clock = JumpingClock()
         self.children: list[FakeChild] = []
         self.failure: OSError | None = None
         self.answering = False
@@ -146,6 +150,106 @@ async def test_a_program_that_cannot_be_started_is_tried_again(world: World) -> 
     world.failure = None
     await world.settle(2.0)
     assert world.homeserver.state is HomeserverState.STARTING
+
+
+async def test_one_whose_clock_was_set_back_is_started_again_once(world: World) -> None:
+    told: list[SetBack] = []
+    world.homeserver.was_set_back = told.append
+    await world.answer()
+    await world.settle(2 * WATCH_EVERY)
+    assert world.children[0].signals == []
+    world.answering = False
+    world.clock.jump(-3600.0)
+    await world.settle(WATCH_EVERY)
+    assert (world.children[0].signals, world.homeserver.state) == (["term"], HomeserverState.WAITING)
+    assert "clock was set back" in world.homeserver.problem
+    assert told == [world.homeserver.set_back] == [SetBack(3600.0, world.clock.wall_ns() / 1e9)]
+    await world.settle(1.0)
+    assert (len(world.children), world.homeserver.state) == (2, HomeserverState.STARTING)
+    await world.answer()
+    assert (world.readied, world.homeserver.problem) == (2, "")
+    await world.settle(10 * WATCH_EVERY)
+    assert (len(world.children), world.children[1].signals, len(told)) == (2, [], 1)
+    # Again it is planned by a clock that goes back, and so it is again for another process.
+    world.clock.jump(-60.0)
+    await world.settle(WATCH_EVERY)
+    await world.settle(1.0)
+    assert (len(world.children), len(told)) == (3, 2)
+
+
+async def test_one_that_does_not_end_for_the_clock_is_killed(world: World) -> None:
+    world.stubborn = True
+    world.children[-1].end("exited with 1")
+    await world.settle(1.0)
+    world.clock.jump(-3600.0)
+    await world.settle(WATCH_EVERY)
+    await world.settle(GOODBYE)
+    assert world.children[-1].signals == ["term", "kill"]
+    await world.settle(1.0)
+    assert len(world.children) == 3
+
+
+@pytest.mark.parametrize("jumps", [[3600.0], [-4.0, -4.0, -4.0], [-3600.0, 3600.0]])
+async def test_other_changes_of_the_clock_are_none_of_its_business(world: World, jumps: list[float]) -> None:
+    await world.answer()
+    if len(jumps) == 2:  # before anybody looked it was right again
+        for jump in jumps:
+            world.clock.jump(jump)
+    else:
+        for jump in jumps:
+            world.clock.jump(jump)
+            await world.settle(WATCH_EVERY)
+    await world.settle(10 * WATCH_EVERY)
+    assert (len(world.children), world.children[0].signals) == (1, [])
+
+
+async def test_a_clock_that_is_set_back_while_it_ends_starts_nothing(world: World) -> None:
+    world.stubborn = True
+    world.children[-1].end("exited with 1")
+    await world.settle(1.0)
+    stopping = asyncio.ensure_future(world.homeserver.stop())
+    await world.settle()
+    world.clock.jump(-3600.0)
+    await world.settle(WATCH_EVERY)
+    assert world.children[-1].signals == ["term"], "a second signal is a complaint in its log"
+    assert world.homeserver.set_back is None
+    await world.settle(GOODBYE)
+    await stopping
+    await world.settle(LONGEST_PAUSE)
+    assert len(world.children) == 2
+
+
+def test_a_process_that_stood_still_between_two_clocks_saw_none_set_back() -> None:
+    class Stopped(FakeClock):
+        """Time passes between a look at one clock and a look at the other, sometimes."""
+
+        def wall_ns(self) -> int:
+            wait, self.wait = self.wait, 0.0
+            self.advance(wait)
+            return super().wall_ns()
+
+        wait = 30.0
+
+    clock = Stopped()
+    watch = ClockWatch(clock)
+    assert watch.look() == 0.0
+    clock.wait = 30.0
+    assert watch.look() == 0.0
+    assert watch.look() == 0.0
+
+
+def test_people_are_told_of_it_for_a_day(tmp_path: Path) -> None:
+    assert read(tmp_path) is None
+    (tmp_path / "matrix").mkdir()
+    write(tmp_path, SetBack(3600.0, 1_800_000_000.0))
+    found = read(tmp_path)
+    assert found is not None
+    assert "set back by 60 minutes (just now)" in found.text(found.at)
+    assert "(90 min ago)" in found.text(found.at + 5400.0)
+    assert "(23 h ago)" in found.text(found.at + 23.5 * 3600.0)
+    assert (found.text(found.at + 25 * 3600.0), found.text(found.at - 1.0)) == ("", "")
+    (tmp_path / "matrix" / "set_back.json").write_text("[]")
+    assert read(tmp_path) is None
 
 
 async def test_a_stop_is_orderly(world: World) -> None:

@@ -4,7 +4,7 @@ import asyncio
 import json
 import socket
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager, suppress
 from typing import cast
 
 import pytest
@@ -16,8 +16,10 @@ from websockets.typing import Origin
 from ghostlive.core.websocket import Connection, Opening, Peer, text_frame
 from ghostlive.packager.resource import Resource
 from ghostlive.packager.service import Packager
+from ghostlive.web import websocket
 from ghostlive.web.config import HttpConfig
 from ghostlive.web.problems import ProblemError
+from ghostlive.web.sending import reason, send_each
 from ghostlive.web.server import HttpServer
 from ghostlive.web.websocket import Endpoint, OpenEndpoint, WebSocket
 
@@ -76,8 +78,7 @@ class Room:
         return self.members[-1]
 
     def say(self, message: str) -> None:
-        for member in self.members:
-            member.connection.write(text_frame(message.encode()))
+        websocket.write_each([member.connection for member in self.members], text_frame(message.encode()))
 
     def connect(self, target: str = "/room") -> connect:
         return connect(f"ws://127.0.0.1:{self.server.port}{target}", open_timeout=10, proxy=None)
@@ -339,3 +340,77 @@ async def test_what_a_flooding_peer_sends_does_not_pile_up(room: Room) -> None:
             writer.write(b"\x8a\x80\0\0\0\0" * 1000)  # pongs, which nobody answers
             await asyncio.sleep(0)
         assert 0 < len(connection._ahead or b"") < 64 * 1024
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+async def test_what_all_are_sent_at_once_comes_whole_and_in_order_however_they_read(
+    room: Room, compiled: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not compiled:
+        monkeypatch.setattr(websocket, "send_each", None)
+    async with AsyncExitStack() as stack:
+        readers = []
+        for number in range(8):
+            reader, writer = await stack.enter_async_context(room.raw())
+            writer.write(HANDSHAKE)
+            await reader.readuntil(b"\r\n\r\n")
+            await room.until_members(number + 1)
+            readers.append((reader, cast("asyncio.Transport", writer.transport)))
+        connections = [member.connection for member in room.members]
+        for connection in connections:  # so that little is enough to fill it
+            accepted = cast("WebSocket", connection)._transport.get_extra_info("socket")
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * 1024)
+        for _, slow in readers[::2]:
+            slow.pause_reading()
+        expected = [bytearray() for _ in readers]
+        number = 0
+        while number < 50 or min(connection.waiting for connection in connections[::2]) < 200_000:
+            assert number < 5_000
+            frame = text_frame(b"%08d" % number * (1 + number * 37 % 400))
+            websocket.write_each(connections, frame)
+            for place, all_of in enumerate(expected):
+                all_of.extend(frame)
+                if (number + place) % 7 == 0:  # an answer to one of them, in between
+                    connections[place].write(text_frame(b"only %d" % number))
+                    all_of.extend(text_frame(b"only %d" % number))
+            number += 1
+            await asyncio.sleep(0)
+        for _, slow in readers[::2]:
+            slow.resume_reading()
+        got = await asyncio.gather(
+            *(reader.readexactly(len(all_of)) for (reader, _), all_of in zip(readers, expected, strict=True))
+        )
+        assert got == expected
+
+
+def test_a_socket_that_takes_nothing_or_a_part_or_is_broken_is_told() -> None:
+    assert send_each is not None, f"on machines of developers and CI there is a compiler: {reason}"
+    with ExitStack() as stack:
+        pairs = [socket.socketpair() for _ in range(600)]
+        for pair in pairs:
+            for end in pair:
+                stack.enter_context(end)
+        fds = [near.fileno() for near, _ in pairs]
+        pairs[3][1].close()  # the peer is gone: no signal, no exception
+        data = b"x" * 1000
+        with suppress(BlockingIOError):
+            pairs[7][0].setblocking(False)
+            while True:
+                pairs[7][0].send(data)
+        big = pairs[590][0]
+        big.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        fds[300] = 2**30  # no socket at all
+        assert send_each(fds, data) == [(3, 0), (7, 0), (300, 0)]
+        for place in (0, 255, 256, 599):
+            assert pairs[place][1].recv(2000) == data
+        left = send_each([fds[590], fds[591]], b"y" * 300_000)
+        assert left[0][0] == 0
+        far = pairs[590][1]
+        far.setblocking(False)
+        assert far.recv(1000) == data
+        got = 0
+        with suppress(BlockingIOError):
+            while True:
+                got += len(far.recv(100_000))
+        assert 0 < got == left[0][1] < 300_000
+        assert send_each([], data) == []

@@ -21,8 +21,10 @@ from ghostlive.db.config import DatabaseConfig
 from ghostlive.db.engine import Database
 from ghostlive.protocols.rtmp.config import RtmpConfig, RtmpsConfig
 from ghostlive.protocols.webrtc.config import WebRtcConfig
+from ghostlive.protocols.webrtc.fanout import choose
 from ghostlive.transcode.config import TranscodeConfig
 from ghostlive.transcode.probe import EncoderProbe, Prober
+from ghostlive.web import sending
 from ghostlive.web.config import HttpConfig
 
 
@@ -240,3 +242,14 @@ async def test_addresses_for_viewers(
     found = (await _found(_config(webrtc=webrtc), tmp_path))["WebRTC addresses"]
     assert found[0] is state
     assert words in found[1]
+
+
+async def test_what_was_not_compiled_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "chat sending" not in await _found(_config(), tmp_path)
+    monkeypatch.setattr(sending, "send_each", None)
+    monkeypatch.setattr(choose, "reason", "it was not compiled")
+    found = await _found(_config(), tmp_path)
+    for what in ("chat sending", "WebRTC sending"):
+        state, told = found[what]
+        assert state is State.NOTE
+        assert "compiler" in told

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from ghostlive.app.config import Config
 from ghostlive.app.matrix import Matrix
 from ghostlive.chat.config import ChatConfig
 from ghostlive.chat.matrix.config import MatrixConfig
+from ghostlive.chat.matrix.homeserver.setback import SetBack, read
 from ghostlive.chat.matrix.homeserver.supervisor import HomeserverState
 from ghostlive.chat.matrix.journal import MatrixJournal
 from ghostlive.core.clock import Clock
@@ -190,3 +192,21 @@ async def test_why_the_homeserver_does_not_run_is_told_in_the_studio(start: Call
     assert away is not None
     assert away.state == "away"
     assert away.problems[0].text == "The homeserver does not run: it exited with 1: address in use"
+
+
+async def test_that_the_clock_was_set_back_is_told_in_the_studio_and_kept(
+    start: Callable[[Config], Any], tmp_path: Path
+) -> None:
+    application = await start(CONFIG)
+    matrix: Matrix = application.matrix
+    await application.records.add("demo")
+    await until(lambda: matrix.bridge is not None)
+    assert matrix.homeserver is not None
+    matrix.homeserver.set_back = found = SetBack(3600.0, time.time())
+    matrix.homeserver.was_set_back(found)
+    state = await matrix.room_state("demo")
+    assert state is not None
+    [problem] = [one for one in state.problems if one.code == "clock_set_back"]
+    assert "set back by 60 minutes (just now)" in problem.text
+    while await asyncio.to_thread(read, tmp_path) != found:
+        await asyncio.sleep(0.01)

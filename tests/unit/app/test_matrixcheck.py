@@ -19,6 +19,7 @@ from ghostlive.chat.config import ChatConfig
 from ghostlive.chat.matrix.config import MatrixConfig
 from ghostlive.chat.matrix.homeserver.files import load_secrets
 from ghostlive.chat.matrix.homeserver.prepare import Surroundings, prepare
+from ghostlive.chat.matrix.homeserver.setback import SetBack, write
 from ghostlive.web.config import HttpConfig
 
 EXTERNAL = MatrixConfig(
@@ -104,6 +105,18 @@ async def test_one_that_is_not_running_is_in_order(tmp_path: Path) -> None:
     await asyncio.to_thread(prepare, MatrixConfig(), Surroundings(tmp_path, "live.test", "", 8080))
     state, detail = (await found(MatrixConfig(), tmp_path))["Matrix homeserver"]
     assert (state, detail) == (State.OK, "live.test; it runs while the server runs")
+
+
+async def test_that_the_clock_was_set_back_is_told_for_a_day(tmp_path: Path) -> None:
+    name = "Matrix, clock set back"
+    await asyncio.to_thread(prepare, MatrixConfig(), Surroundings(tmp_path, "live.test", "", 8080))
+    assert name not in await found(MatrixConfig(), tmp_path)
+    await asyncio.to_thread(write, tmp_path, SetBack(3600.0, time.time() - 60.0))
+    state, detail = (await found(MatrixConfig(), tmp_path))[name]
+    assert (state, "set back by 60 minutes (1 min ago)" in detail) == (State.NOTE, True)
+    assert name not in await found(replace(EXTERNAL, as_token="t"), tmp_path, WORKS), "that is not our machine's"
+    await asyncio.to_thread(write, tmp_path, SetBack(3600.0, time.time() - 25 * 3600.0))
+    assert name not in await found(MatrixConfig(), tmp_path)
 
 
 @pytest.mark.usefixtures("_running")

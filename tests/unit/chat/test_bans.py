@@ -196,6 +196,42 @@ def test_bans_of_matrix_ids() -> None:
     assert bans.find(None, None, "@spammer:evil.example", AT) is None
 
 
+def test_the_longest_of_several_patterns_counts() -> None:
+    patterns = {1: ("*", HOUR), 2: ("@*:evil.example", None), 3: ("@s?am*:evil.example", HOUR), 4: ("@*:8448", None)}
+    bans = Bans(replace(ban(number, until=until), mxid=mxid) for number, (mxid, until) in patterns.items())
+
+    def number(mxid: str) -> int | None:
+        one = bans.find(None, None, mxid, AT)
+        return None if one is None else one.id
+
+    assert [number(mxid) for mxid in ("@spam:evil.example", "@a:b", "@a:b:8448", "@*:evil.example")] == [2, 1, 4, 2]
+    bans.remove(2)
+    bans.add(replace(ban(2), mxid="@elsewhere*"))
+    assert number("@spam:evil.example") in (1, 3)
+    bans.prune(HOUR)
+    assert [number(mxid) for mxid in ("@spam:evil.example", "@elsewhere:x", "@a:b:8448")] == [None, 2, 4]
+    bans.remove(2)
+    bans.remove(4)
+    assert not bans
+
+
+def test_many_patterns_are_not_compared_with_everybody(monkeypatch: pytest.MonkeyPatch) -> None:
+    bans = Bans(replace(ban(number), mxid=f"@spam*:s{number}.example") for number in range(1000))
+    compared, compare = 0, Glob.matches
+
+    def counting(glob: Glob, text: str) -> bool:
+        nonlocal compared
+        compared += 1
+        return compare(glob, text)
+
+    monkeypatch.setattr(Glob, "matches", counting)
+    one = bans.find(None, None, "@spammer:s7.example", AT)
+    assert one is not None
+    assert one.id == 7
+    assert bans.find(None, None, "@nice:matrix.example", AT) is None
+    assert compared == 1
+
+
 @pytest.mark.parametrize(
     ("pattern", "text", "expected"),
     [

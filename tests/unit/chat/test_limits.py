@@ -21,6 +21,19 @@ def test_a_burst_and_then_one_in_each_interval() -> None:
     assert rate.wait("a", 1000.0) == 0
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_waiting() -> None:
+    rate, now = Rate(3, 2.0), 1_800_000_000.0
+    for _ in range(3):
+        rate.take("a", now)
+    assert rate.wait("a", now) == pytest.approx(2.0)
+    assert rate.wait("a", now - 1.0) == pytest.approx(3.0), "that is only out of order"
+    for _ in range(3):
+        assert rate.wait("a", now - 3600.0) == 0
+        rate.take("a", now - 3600.0)
+    assert rate.wait("a", now - 3600.0) == pytest.approx(2.0), "limited as before"
+    assert rate.wait("a", now) == 0
+
+
 def test_zero_means_no_limit() -> None:
     rate = Rate(0, 5.0)
     for _ in range(1000):

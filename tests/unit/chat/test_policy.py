@@ -1,7 +1,7 @@
 """Policy lists: what counts as a rule, whom rules keep out, and that strangers cannot break them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -33,12 +33,16 @@ class Rooms:
     def __init__(self) -> None:
         self.state: dict[str, list[Mapping[str, Any]]] = {}
         self.opened: list[str] = []
+        self.on_its_way: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(0)
+        """Awaited when a list was read and before that is answered."""
 
     async def open(self, room: str) -> tuple[str, Sequence[Mapping[str, Any]]]:
         self.opened.append(room)
         if room not in self.state:
             raise UnavailableError("nobody answers")
-        return f"!{room[1:].partition(':')[0]}", self.state[room]
+        state = list(self.state[room])
+        await self.on_its_way()
+        return f"!{room[1:].partition(':')[0]}", state
 
 
 @pytest.fixture
@@ -254,7 +258,7 @@ async def test_what_changes_while_a_list_is_read_is_not_lost(policies: Policies)
     await policies.load()
     await policies.subscribe("demo", 1, ["#users:x"])
     reading = asyncio.ensure_future(policies.refresh())
-    while "!users" not in policies._reading:
+    while len(rooms.opened) < 2:
         await asyncio.sleep(0)
     assert await policies.receive("!users", rule("", key="7"))
     assert await policies.receive("!users", rule("@new:x", key="new"))
@@ -262,6 +266,27 @@ async def test_what_changes_while_a_list_is_read_is_not_lost(policies: Policies)
     assert policies.find("demo", "@u7:x") is None
     assert policies.find("demo", "@u8:x") is not None
     assert policies.find("demo", "@new:x") is not None
+
+
+async def test_what_changes_while_a_list_is_on_its_way_is_not_undone_by_it(
+    policies: Policies, database: Database
+) -> None:
+    rooms = rooms_of(policies)
+    rooms.state = {"#users:x": [rule("@old:x", key="1"), rule("@kept:x", key="2")]}
+    await policies.load()
+    await policies.subscribe("demo", 1, ["#users:x"])
+
+    async def change() -> None:
+        assert await policies.receive("!users", rule("", key="1"))
+        assert await policies.receive("!users", rule("@new:x", key="3"))
+
+    rooms.on_its_way = change
+    assert await policies.refresh() == []
+    again = Policies(BanRepository(database), lambda: NOW)
+    await again.load()
+    for known in (policies, again):
+        names = [known.find("demo", f"@{name}:x") is not None for name in ("old", "kept", "new")]
+        assert names == [False, True, True]
 
 
 async def test_a_list_that_is_read_twice_at_once_or_could_not_be_stored_is_whole(

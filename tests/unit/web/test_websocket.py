@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests.support.chat import FakeConnection
 from tests.support.clock import FakeClock
 from tests.support.fake_transport import FakeTransport
 from uvicorn.server import ServerState
 
 from ghostlive.core.websocket import Connection, Opening, Peer, text_frame
+from ghostlive.web import websocket
 from ghostlive.web.clientaddress import ClientAddress
 from ghostlive.web.problems import ProblemError
 from ghostlive.web.upgrade import Upgrade
@@ -626,3 +628,41 @@ def test_any_order_of_frames_in_any_pieces(frames: list[bytes], size: int) -> No
     data = b"".join(frames)[:1000]
     whole = asyncio.run(play([data]))
     assert asyncio.run(play([data[at : at + size] for at in range(0, len(data), size)])) == whole
+
+
+# -- many at once
+
+
+async def test_only_sockets_for_which_nothing_waits_are_written_to_directly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A descriptor of a connection that ends may be somebody else's already; what waits goes out first."""
+    handed: list[list[int]] = []
+
+    def send_each(fds: list[int], data: bytes) -> list[tuple[int, int]]:
+        handed.append(fds)
+        return [(len(fds) - 1, 2)]
+
+    monkeypatch.setattr(websocket, "send_each", send_each)
+    benches = [Bench() for _ in range(6)]
+    for number, bench in enumerate(benches):
+        bench.socket._fd = 100 + number
+        if number != 4:
+            await bench.open()
+    benches[0].transport.buffered = 1
+    benches[1].transport.closed = True
+    benches[2].socket.close(1000, "")
+    benches[2].transport.take()
+    benches[5].socket._fd = -1  # TLS
+    data = text_frame(b"hello")
+    another = FakeConnection()
+    plain = [Bench(), Bench()]
+    for number, bench in enumerate(plain):
+        await bench.open()
+        bench.socket._fd = 200 + number
+    websocket.write_each([*(one.socket for one in (*benches, *plain)), another], data)
+    assert handed == [[103, 200, 201]]
+    got = [bench.transport.take() for bench in (*benches, *plain)]
+    assert got == [data, data, b"", b"", b"", data, b"", data[2:]]
+    assert another.written == [data]
+    benches[4].begin()
+    await benches[4].settle()
+    assert benches[4].transport.take().endswith(b"\r\n\r\n" + data)  # written while it was being opened

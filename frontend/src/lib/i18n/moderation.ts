@@ -21,6 +21,8 @@ export const moderation = {
   "moderation.held.none": "Nothing waits for you.",
   "moderation.held.image": "Picture:",
   "moderation.held.sticker": "Sticker:",
+  "moderation.held.show": "Show the picture",
+  "moderation.held.failed": "The picture “{alt}” could not be loaded.",
   "moderation.held.allow": "Allow",
   "moderation.held.allowOf": "Allow the message of {name}",
   "moderation.held.reject": "Reject",

@@ -59,6 +59,7 @@ export const parts = {
   "chat.held.heading": "Waiting for a moderator",
   "chat.held.image": "Picture:",
   "chat.held.sticker": "Sticker:",
+  "chat.held.show": "Show the picture",
   "chat.held.allow": "Allow",
   "chat.held.allowOf": "Allow the message of {name}",
   "chat.held.refuse": "Refuse",

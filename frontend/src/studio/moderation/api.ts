@@ -48,8 +48,7 @@ export interface Held {
   reason: string;
   /** Left out for text. */
   kind?: string;
-  /** Only where pages are given that file anyway. */
-  media?: { thumb: string };
+  media?: { thumb: string; alt: string };
 }
 
 export interface Ban {

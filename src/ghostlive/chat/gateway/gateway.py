@@ -24,7 +24,16 @@ from ghostlive.chat.room import Room
 from ghostlive.chat.service import ChatService
 from ghostlive.core.clock import Clock, Timer
 from ghostlive.core.tasks import TaskScope
-from ghostlive.core.websocket import GOING_AWAY, POLICY_VIOLATION, TRY_AGAIN_LATER, Connection, Opening, Peer
+from ghostlive.core.websocket import (
+    GOING_AWAY,
+    POLICY_VIOLATION,
+    TRY_AGAIN_LATER,
+    Connection,
+    Opening,
+    Peer,
+    WriteEach,
+    write_each,
+)
 
 _log = structlog.get_logger("chat")
 
@@ -52,6 +61,7 @@ class Gateway:
         authorize: Authorize,
         config: ChatConfig,
         clock: Clock,
+        write_each: WriteEach = write_each,
     ) -> None:
         """`identify` says whose session a cookie names, `authorize` who may chat and moderate."""
         self.service = service
@@ -59,6 +69,7 @@ class Gateway:
         self.clock = clock
         self._identify = identify
         self._authorize = authorize
+        self._write_each = write_each
         self._scope = TaskScope("chat gateway")
         self.attendance = Attendance(clock.now)
         """Who of those who have a chat open gets the stream; whoever sends it tells that."""
@@ -174,6 +185,7 @@ class Gateway:
                 people=room.people.__len__,
                 pinned=lambda: self.service.moderation.pinned(room),
                 emotes=lambda: room.emotes,
+                write_each=self._write_each,
             )
             room.listeners.add(fanout)
         return fanout

@@ -19,7 +19,7 @@ from ghostlive.chat.moderation.acts import Act, Actor
 from ghostlive.chat.moderation.state import Held
 from ghostlive.chat.room import Emote, Quiet, Reaction
 from ghostlive.core.clock import Clock, Timer
-from ghostlive.core.websocket import GOING_AWAY, text_frame
+from ghostlive.core.websocket import GOING_AWAY, Connection, WriteEach, text_frame, write_each
 
 _SLICE: Final = 256
 """Connections that are written to in one turn of the event loop. Each write is a system call of five to ten
@@ -39,7 +39,10 @@ class Member(Protocol):
 
     place: int
     """Where in the log they are; the fan-out's to change."""
-    write: Callable[[bytes], None]
+
+    @property
+    def connection(self) -> Connection:
+        """What is written to."""
 
     @property
     def waiting(self) -> int:
@@ -89,13 +92,15 @@ class Fanout(Quiet):
         people: Callable[[], int],
         pinned: Callable[[], Message | None] = lambda: None,
         emotes: Callable[[], Iterable[Emote]] = tuple,
+        write_each: WriteEach = write_each,
     ) -> None:
         """`waiting_bytes` may wait for one viewer; `people` says how many there are.
 
-        `pinned` and `emotes` say what the room has.
+        `pinned` and `emotes` say what the room has. `write_each` knows the connections of all members.
         """
         self._pinned = pinned
         self._emotes = emotes
+        self._write_each = write_each
         self.members: set[Member] = set()
         self._clock = clock
         self._limit = waiting_bytes
@@ -126,7 +131,7 @@ class Fanout(Quiet):
         """Write what `member` would get in the next round: they leave before it."""
         end = self._base + len(self._log)
         if member.place < end:
-            member.write(self._since(member.place))
+            member.connection.write(self._since(member.place))
             member.place = end
 
     def count_soon(self) -> None:
@@ -254,14 +259,19 @@ class Fanout(Quiet):
             self._unchecked = 0
 
     def _serve(self, some: list[Member], end: int) -> None:
-        place, data = -1, b""
+        place = -1
+        served: list[Connection] = []
         for member in some:
             if member.place < end:
                 if member.place != place:
+                    if served:
+                        self._write_each(served, self._since(place))
+                        served = []
                     place = member.place
-                    data = self._since(place)
                 member.place = end
-                member.write(data)
+                served.append(member.connection)
+        if served:
+            self._write_each(served, self._since(place))
 
     def _check(self, some: list[Member]) -> None:
         for member in some:

@@ -5,7 +5,7 @@ answered in the order in which it comes.
 """
 
 import secrets
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Coroutine, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final, Protocol
 
@@ -81,7 +81,6 @@ class Viewer:
 
     __slots__ = (
         "_around",
-        "_connection",
         "_fanout",
         "_held",
         "_here",
@@ -92,10 +91,10 @@ class Viewer:
         "_room",
         "_session",
         "_welcomed",
+        "connection",
         "heard",
         "place",
         "visitor",
-        "write",
     )
 
     def __init__(
@@ -110,7 +109,7 @@ class Viewer:
     ) -> None:
         """`rights` are those of the account with which they came."""
         self._around = around
-        self._connection = connection
+        self.connection = connection
         self._room = room
         self._fanout = fanout
         self._rights = rights
@@ -123,7 +122,6 @@ class Viewer:
         self._over = False
         self._welcomed = 0
         self.visitor = visitor
-        self.write: Callable[[bytes], None] = connection.write
         self.place = GONE
         self.heard = around.clock.now()
         """When they sent something last."""
@@ -140,7 +138,7 @@ class Viewer:
 
         A long history is no sign that they do not read: dropped for it, they would ask for the same again.
         """
-        return self._connection.waiting - self._welcomed
+        return self.connection.waiting - self._welcomed
 
     # -- the transport
 
@@ -359,7 +357,7 @@ class Viewer:
         )
         welcome = session.data_to_send()
         self._welcomed = len(welcome)
-        self.write(welcome)
+        self.connection.write(welcome)
         self._fanout.add(self)
         self._fanout.count_soon()
 
@@ -521,7 +519,7 @@ class Viewer:
         if self._over:
             return
         if data:
-            self.write(data)
+            self.connection.write(data)
             if self.waiting > self._around.config.waiting_bytes:
                 self._session.close(POLICY_VIOLATION, TOO_SLOW)
         if self._session.closing is not None:
@@ -529,4 +527,4 @@ class Viewer:
             if self._session.closing[1] != TOO_SLOW:
                 self._fanout.flush(self)
             self._fanout.remove(self)
-            self._connection.close(*self._session.closing)
+            self.connection.close(*self._session.closing)

@@ -29,7 +29,7 @@ from ghostlive.chat.matrix.keeper import RoomKeeper
 from ghostlive.chat.matrix.leaving import Leaving
 from ghostlive.chat.matrix.mirror import Mirror
 from ghostlive.chat.matrix.outbox import Outbox, OutboxRoom
-from ghostlive.chat.matrix.pace import Backoff, Line, pause
+from ghostlive.chat.matrix.pace import Backoff, Line, pause, pause_unless
 from ghostlive.chat.matrix.plan import Site
 from ghostlive.chat.matrix.reach import Reach
 from ghostlive.chat.matrix.receiver import Receiver
@@ -215,6 +215,7 @@ class Bridge:
             clock=clock,
         )
         self.keeper.listeners.append(self._on_room)
+        self.keeper.closed.append(self._on_closed)
         self.receiver = Receiver(hs_token=config.hs_token, transactions=self, lazy=self.keeper)
         self.way = WayBack(client=client, line=self.line, clock=clock, repository=self.repository, chat=self._chat)
         """For `Incoming.way`."""
@@ -226,6 +227,8 @@ class Bridge:
         self.received = 0
         """Events that the homeserver sent."""
         self._outboxes: dict[str, _Running] = {}
+        self._places: dict[str, str] = {}
+        """The room of each stream, as the keeper said it last."""
         self._scope = TaskScope("bridge")
         self._woken = asyncio.Event()
         self._lag: tuple[int, float] = (0, 0.0)
@@ -319,12 +322,7 @@ class Bridge:
     async def _wait(self, seconds: float) -> None:
         """A while, or until somebody says that it is there."""
         self._woken.clear()
-        waiting = [asyncio.ensure_future(pause(self._clock, seconds)), asyncio.ensure_future(self._woken.wait())]
-        try:
-            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            for one in waiting:
-                one.cancel()
+        await pause_unless(self._clock, seconds, self._woken)
 
     # -- rooms and outboxes
 
@@ -334,11 +332,29 @@ class Bridge:
         await self.keeper.run()
 
     def _on_room(self, stream: str, record: RoomRecord) -> None:
-        self._scope.spawn(self._open(stream, record), name=f"open {stream}")
+        room_id, before = record.room_id or "", self._places.get(stream)
+        self._places[stream] = room_id
+        self._scope.spawn(self._open(stream, record, moved=before not in (None, room_id)), name=f"open {stream}")
 
-    async def _open(self, stream: str, record: RoomRecord) -> None:
-        """Begin to send to a room, instead of the one that was there before."""
+    def _on_closed(self, record: RoomRecord) -> None:
+        self._scope.spawn(self._leave(record), name=f"leave {record.stream}")
+
+    async def _leave(self, record: RoomRecord) -> None:
+        """A room was closed: nobody speaks there, so that who leaves does not come back."""
+        running = self._outboxes.get(record.stream)
+        if running is not None and running.record.id == record.id:
+            await self._close(record.stream)
+        await self._let_leave(record)
+
+    async def _let_leave(self, record: RoomRecord) -> None:
+        await self.ghosts.no_more_joins(record.id)
+        self._leaving.wake()
+
+    async def _open(self, stream: str, record: RoomRecord, *, moved: bool = False) -> None:
+        """Begin to send to a room, instead of the one that was there before (`moved`)."""
         await self._close(stream)
+        if moved:
+            self._scope.spawn(self._let_leave(record), name=f"leave the old {stream}")
         if record.room_id is None or record.stream_id is None:
             return
         backoff = Backoff()

@@ -38,11 +38,13 @@ def message_content(
     *,
     reply_event: str | None,
     by_bot: bool,
+    answered: str | None = None,
     emotes: Mapping[str, str] = NO_EMOTES,
     files: Mapping[str, str] = NO_FILES,
 ) -> dict[str, Any]:
     """What a message is in the room; `by_bot`: the bot says it for its author, so the author has to be in it.
 
+    `answered` is the Matrix ID of whom it answers, who is told so ("User and room mentions"); nobody else is.
     `emotes` are `mxc:` addresses by the code that people write between colons, `files` those of `media_ids`.
     """
     markup = None if message.html is None else _for_clients(message.html, files)
@@ -51,6 +53,8 @@ def message_content(
     content[ID] = message.id
     content["m.mentions"] = {}
     if reply_event is not None:
+        if answered is not None:
+            content["m.mentions"] = {"user_ids": [answered]}
         content["m.relates_to"] = {"m.in_reply_to": {"event_id": reply_event}}
     if by_bot:
         _speak_for(content, message.author, message.name)

@@ -164,6 +164,11 @@ class Ghosts:
             return None
         return Voice(self.mxid(author)) if membership == "join" else BY_BOT
 
+    async def no_more_joins(self, room: int) -> None:
+        """Wait for those who are joining just now; for when nobody speaks there any more."""
+        if joining := list(self._joining.get(room, {}).values()):
+            await asyncio.wait(joining)
+
     async def leave(self, room: int, room_id: str, ghost: GhostRecord) -> None:
         """Let a ghost leave a room. One that is not in there, or banned, stays so.
 

@@ -506,9 +506,10 @@ class Incoming:
             await self._service.delete(room, deleting, [found.message_id], event_id=found.event_id)
             return
         moderator = await self._moderator(room, event)
-        await self.actions.delete(room, moderator, [found.message_id], event=event.event_id)
-        async with self._repository.transaction() as transaction:  # what is gone there need not be redacted by us
-            await transaction.remove_event(found.event_id)
+        reason = clean_line(text(event.content, "reason"), 200)
+        await self.actions.delete(
+            room, moderator, [found.message_id], reason=reason, event=event.event_id, redacted=found.event_id
+        )
 
     async def _member(self, room: Room, event: RoomEvent) -> None:
         mxid = event.state_key or ""
@@ -523,6 +524,8 @@ class Incoming:
             if self._is_banned(room, mxid, author_id, timeouts=False):
                 return
             moderator = await self._moderator(room, event)
+            if mxid in room.moderation.moderators:  # somebody above them did it, so it takes that from them, too
+                await self.actions.moderator(room, moderator, mxid=mxid, on=False, event=event.event_id)
             await self.actions.ban(
                 room,
                 moderator,
@@ -641,7 +644,7 @@ class Incoming:
         ):
             return True
         notices = await moderation.command(room, Actor(author, "matrix"), words[1:])
-        if notices:
+        if notices:  # however many lines: each message would be a notification, and a homeserver takes few a second
             self.way.reply(room.stream, event, "\n".join(notice.text for notice in notices))
         return True
 

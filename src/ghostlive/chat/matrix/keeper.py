@@ -26,7 +26,7 @@ from ghostlive.chat.matrix.errors import (
 from ghostlive.chat.matrix.events import CANONICAL_ALIAS, MEMBER, POWER, TOMBSTONE, RoomEvent
 from ghostlive.chat.matrix.pace import Backoff, Line, pause
 from ghostlive.chat.matrix.plan import Site, Wish
-from ghostlive.chat.matrix.rooms import Checked, Rooms, RoomStore, Trouble
+from ghostlive.chat.matrix.rooms import CLOSED, Checked, Rooms, RoomStore, Trouble
 from ghostlive.core.clock import Clock, SystemClock
 from ghostlive.db.matrix import STREAM, RoomRecord
 
@@ -99,6 +99,8 @@ class RoomKeeper:
         self._loaded = False
         self.listeners: list[Callable[[str, RoomRecord], None]] = []
         """Called when a stream's room is there, or another has taken its place."""
+        self.closed: list[Callable[[RoomRecord], None]] = []
+        """Called when the room of a stream that is no more was closed."""
 
     # -- for others
 
@@ -255,6 +257,9 @@ class RoomKeeper:
         if known is not None and known.id == record.id:
             self._records.pop(record.stream)
             self._troubles.pop(record.stream, None)
+        if not record.state.get(CLOSED):
+            for listener in self.closed:
+                listener(record)
 
     async def _settle(self, stream: str, *, thoroughly: bool, replace: bool = False) -> RoomRecord | None:
         """Have one stream's room as it should be; None when there is no such stream."""

@@ -4,6 +4,7 @@ One after the other, at a pace that a homeserver does not feel. Who is still in 
 loses nothing. Who comes back joins with their next message, as everybody does (`ghosts`); who is banned stays banned.
 """
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
@@ -12,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from ghostlive.chat.matrix.errors import MatrixError, UnreachableError
 from ghostlive.chat.matrix.ghosts import Ghosts
-from ghostlive.chat.matrix.pace import Line, pause
+from ghostlive.chat.matrix.pace import Line, pause, pause_unless
 from ghostlive.chat.matrix.rooms import CLOSED
 from ghostlive.core.clock import Clock
 from ghostlive.db.matrix import STREAM, GhostRecord, MatrixRepository, RoomRecord
@@ -39,18 +40,25 @@ class Leaving:
         self._days = days
         self.left = 0
         """Since the start."""
+        self._news = asyncio.Event()
+
+    def wake(self) -> None:
+        """A room was closed or replaced, and nobody joins it any more: look now."""
+        self._news.set()
 
     async def run(self) -> None:
         """Look again and again."""
         while True:
             await self._line.up()
+            self._news.clear()
             try:
                 await self.look()
             except UnreachableError as error:
                 self._line.broke(str(error))
+                continue
             except (MatrixError, OSError, SQLAlchemyError) as error:
                 _log.info("ghosts could not leave yet", error=str(error))
-            await pause(self._clock, _EVERY)
+            await pause_unless(self._clock, _EVERY, self._news)
 
     async def look(self) -> None:
         """Let all leave who are to. Raises a `MatrixError` that is worth another try, and what the database raises."""

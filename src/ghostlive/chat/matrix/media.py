@@ -55,6 +55,11 @@ def path_of(record: MediaRecord, width: int | None = None) -> str:
     return f"{PATH}{record.id}" if width is None else f"{PATH}{record.id}?w={width}"
 
 
+def held_path(stream: str, held_id: int) -> str:
+    """Before the id of a file of a message that waits for a moderator; what `path_of` says stands before any other."""
+    return f"/api/v1/streams/{stream}/chat/held/{held_id}/media/"
+
+
 def picture_of(content: Mapping[str, Any]) -> tuple[dict[str, Any], MediaRecord] | None:
     """The picture in the content of an image or sticker, as pages get it; None when there is none to show."""
     info = mapping(content, "info")

@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ghostlive.chat.errors import ChatError
 from ghostlive.chat.matrix.media import ID, MOST_BYTES, WIDTHS, parse_mxc
 from ghostlive.core.clock import Clock
-from ghostlive.db.chat import ChatRepository
+from ghostlive.db.chat import ChatRepository, MediaRecord
 
 _log = structlog.get_logger("matrix")
 
@@ -145,15 +145,28 @@ class MediaStore:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def get(self, media_id: str, width: int | None = None) -> Stored:
-        """A file, or a picture of it that is at least `width` pixels wide. Raises a `MediaError`."""
+        """A file that pages may get, or a picture of it. Raises like `load`, and a `NoMediaError` for any other."""
+        return await self.load(await self.find(media_id), width)
+
+    async def find(self, media_id: str) -> MediaRecord:
+        """The file that pages may get under that id. Raises a `MediaError`."""
         if not ID.fullmatch(media_id):
             raise NoMediaError("There is no such file.")
         try:
             record = await self._repository.media(media_id)
         except (OSError, SQLAlchemyError) as error:
             raise AwayError("Files cannot be looked up at the moment.") from error
-        mxc = None if record is None else parse_mxc(record.mxc)
-        if mxc is None:  # also when it was here: who takes a message away takes its picture away
+        if record is None:  # also when it was here: who takes a message away takes its picture away
+            raise NoMediaError("There is no such file.")
+        return record
+
+    async def load(self, record: MediaRecord, width: int | None = None) -> Stored:
+        """A file, or a picture of it that is at least `width` pixels wide; whoever asks may have it.
+
+        Raises a `MediaError`.
+        """
+        media_id, mxc = record.id, parse_mxc(record.mxc)
+        if mxc is None:
             raise NoMediaError("There is no such file.")
         if width is not None:
             width = next((one for one in WIDTHS if one >= width), None)
@@ -174,6 +187,19 @@ class MediaStore:
             task = self._fetching[key] = asyncio.create_task(fetch, name=f"media {key}")
             task.add_done_callback(lambda task: self._fetched(key, task))
         return await asyncio.shield(task)
+
+    async def read(self, record: MediaRecord, width: int | None = None) -> tuple[Stored, bytes]:
+        """The same with what is in it."""
+        stored = await self.load(record, width)
+        try:
+            return stored, await asyncio.to_thread(stored.path.read_bytes)
+        except OSError:  # it was taken away, as the cache is full or by somebody
+            self.forget(stored)
+        stored = await self.load(record, width)
+        try:
+            return stored, await asyncio.to_thread(stored.path.read_bytes)
+        except OSError as error:
+            raise AwayError("That file cannot be had at the moment.") from error
 
     def forget(self, stored: Stored) -> None:
         """That file is not there any more."""

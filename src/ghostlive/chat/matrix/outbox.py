@@ -167,6 +167,8 @@ class Outbox:
         self._recent: OrderedDict[int, tuple[str, str, str | None]] = OrderedDict()
         """Events of the last messages, who sent them, and what they said, where that is known."""
         self._replies: dict[int, str] = {}
+        self._answered: dict[int, str] = {}
+        """By messages that are answered, the Matrix IDs of those who said them; of those only who have one."""
         self._passed = 0
         """Messages up to this number were dealt with, whether or not they are known."""
         self._redactions: set[str] = set()
@@ -277,6 +279,8 @@ class Outbox:
                 continue
             replies = {message.reply_to for message in outgoing.messages if message.reply_to is not None}
             self._replies = await self._chat.events_of(replies) if replies else {}
+            answered = await self._chat.messages(self.room.stream_id, replies) if replies else {}
+            self._answered = {number: one.mxid for number, one in answered.items() if one.mxid is not None}
             try:
                 for run in runs(items):
                     await (self._send(run[0][1]) if len(run) == 1 else self._send_together(run))
@@ -388,10 +392,11 @@ class Outbox:
         if message.deleted or message.known or message.id in self._gone or message.id <= self._passed:
             self._gone.discard(message.id)
             return
-        room, reply = self.room, None
+        room, reply, answered = self.room, None, None
         if message.reply_to is not None:
             known = self._recent.get(message.reply_to)
             reply = self._replies.get(message.reply_to) if known is None else known[0]
+            answered = self._answered.get(message.reply_to)
         emotes, files = await self._emotes_in(message.text), await self._files_of(message)
         voice = await self._ghosts.voice(room.number, room.room_id, message.author, message.name, hurried=self._behind)
         for _ in range(2):
@@ -402,7 +407,14 @@ class Outbox:
                 event_id = await self._client.send(
                     room.room_id,
                     MESSAGE,
-                    message_content(message, reply_event=reply, by_bot=user is None, emotes=emotes, files=files),
+                    message_content(
+                        message,
+                        reply_event=reply,
+                        by_bot=user is None,
+                        answered=answered,
+                        emotes=emotes,
+                        files=files,
+                    ),
                     txn=f"m{message.id}",
                     user=user,
                     ts=milliseconds(message),

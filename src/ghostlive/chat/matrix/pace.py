@@ -43,6 +43,18 @@ async def pause(clock: Clock, seconds: float) -> None:
         timer.cancel()
 
 
+async def pause_unless(clock: Clock, seconds: float, news: asyncio.Event) -> None:
+    """The same, or until there are news; `news` stays as it is."""
+    timer = clock.call_later(seconds, (over := asyncio.Event()).set)
+    waiting = [asyncio.ensure_future(event.wait()) for event in (over, news)]
+    try:
+        await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        timer.cancel()
+        for one in waiting:
+            one.cancel()
+
+
 class Budget:
     """So many a second, with a few saved up."""
 

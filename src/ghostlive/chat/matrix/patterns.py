@@ -13,7 +13,7 @@ from typing import Any, Final
 import structlog
 
 from ghostlive.chat.gate import Gate
-from ghostlive.chat.glob import matches
+from ghostlive.chat.glob import Glob, matches
 from ghostlive.chat.matrix.alias import is_ours
 from ghostlive.chat.matrix.client import MatrixClient
 from ghostlive.chat.matrix.errors import ForbiddenError
@@ -46,7 +46,7 @@ def change_acl(content: Mapping[str, Any] | None, server: str, *, out: bool) -> 
 
 
 class Patterns:
-    """Carries bans of patterns into rooms."""
+    """Carries bans of patterns, which have wildcards, into rooms."""
 
     def __init__(self, client: MatrixClient, clock: Clock) -> None:
         """`client` is the bot's."""
@@ -55,7 +55,7 @@ class Patterns:
 
     async def ban(self, room_id: str, pattern: str, reason: str) -> None:
         """Ban who is in the room, or invited, and matches; but none of ours and none who moderates."""
-        client = self._client
+        client, glob = self._client, Glob(pattern)
         server = server_of(pattern)
         if server is not None and not matches(server, client.server_name):
             await self._change(room_id, server, out=True)
@@ -65,20 +65,20 @@ class Patterns:
             for member in await client.members(room_id, membership):
                 mxid = member.state_key or ""
                 ours = is_ours(mxid, client.server_name)
-                if not ours and matches(pattern, mxid) and (integer(levels, mxid) or 0) < _POWERFUL:
+                if not ours and glob.matches(mxid) and (integer(levels, mxid) or 0) < _POWERFUL:
                     jobs.append((mxid, partial(_calmly, partial(client.ban, room_id, mxid, reason))))
         await together(jobs, self._clock)
 
     async def unban(self, room_id: str, pattern: str, gate: Gate | None) -> None:
         """Let them in again whom the bot banned and who match, but for those whom something else keeps out (`gate`)."""
-        server = server_of(pattern)
+        server, glob = server_of(pattern), Glob(pattern)
         if server is not None:
             await self._change(room_id, server, out=False)
         jobs: list[tuple[str, Job]] = []
         for member in await self._client.members(room_id, "ban"):
             mxid = member.state_key or ""
             by_bot = member.sender == self._client.bot and not is_ours(mxid, self._client.server_name)
-            if not by_bot or not matches(pattern, mxid):
+            if not by_bot or not glob.matches(mxid):
                 continue
             if gate is None or not gate.shut(mxid=mxid):
                 jobs.append((mxid, partial(_calmly, partial(self._client.unban, room_id, mxid))))

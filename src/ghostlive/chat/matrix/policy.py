@@ -105,8 +105,8 @@ class Policies:
         """Why a list could not be read, by its room as it was written."""
         self._of: dict[str | None, list[RuleBook]] = {}
         """By stream; None are those that count everywhere."""
-        self._reading: dict[str, list[Mapping[str, Any]]] = {}
-        """What came of lists that are just being read."""
+        self._late: list[list[tuple[str, Mapping[str, Any]]]] = []
+        """What came since the homeserver was asked for a list, with its room; one of these for each that is read."""
         self._one_reader = asyncio.Lock()
         self.rooms: PolicyRooms | None = None
         """Set by the bridge to Matrix; without it, what is stored counts."""
@@ -174,17 +174,22 @@ class Policies:
             return []
         failed = []
         for room in dict.fromkeys(record.room for record in self._subscribed) if rooms is None else rooms:
+            late: list[tuple[str, Mapping[str, Any]]] = []
+            self._late.append(late)
             try:
                 room_id, events = await self.rooms.open(room)
             except Exception as error:
                 _log.warning("a policy list cannot be read", room=room, error=str(error))
                 failed.append(room)
                 self._failed[room] = str(error)
-                continue
-            self._failed.pop(room, None)
-            await self._stored.set_policy_room(room, room_id)
-            async with self._one_reader:
-                await self._read(room_id, events)
+            else:
+                self._failed.pop(room, None)
+                await self._stored.set_policy_room(room, room_id)
+                async with self._one_reader:
+                    await self._read(room_id, events)
+                await self._catch_up(room_id, late)
+            finally:
+                self._late = [one for one in self._late if one is not late]
         self._subscribed = await self._stored.policies()
         self._arrange()
         self.changed()
@@ -198,8 +203,15 @@ class Policies:
         """A state event came in a room; whether it was a rule of a list that counts. Raises like the database."""
         if not self.follows(room_id) or (rule := parse_rule(room_id, event)) is None:
             return False
-        if room_id in self._reading:
-            self._reading[room_id].append(event)
+        for late in self._late:
+            late.append((room_id, event))
+        await self._put(rule)
+        self._arrange()
+        self.changed()
+        return True
+
+    async def _put(self, rule: RuleRecord) -> None:
+        room_id = rule.room_id
         one = self._book(room_id)
         if rule.entity and one.put(rule):
             await self._stored.set_rules([rule])
@@ -208,36 +220,36 @@ class Policies:
             await self._stored.set_rules([], [rule])
             if rule.entity and one.left_out == 1:
                 _log.warning("a policy list has more rules than count", room=room_id, rules=len(one))
-        self._arrange()
-        self.changed()
-        return True
+
+    async def _catch_up(self, room_id: str, late: Sequence[tuple[str, Mapping[str, Any]]]) -> None:
+        """What came meanwhile counts, in its order, and not what was read; more may come while that is stored."""
+        done = 0
+        while done < len(late):
+            where, event = late[done]
+            done += 1
+            if where == room_id and (rule := parse_rule(room_id, event)) is not None:
+                await self._put(rule)
 
     async def _read(self, room_id: str, events: Iterable[Mapping[str, Any]]) -> None:
         """A list is like this now."""
-        self._reading[room_id] = []
-        try:
-            before = self._lists.get(room_id, RuleBook())
-            new = RuleBook(self._room_for(room_id))
-            for number, event in enumerate(events):
-                if number % _AT_ONCE == 0:
-                    await asyncio.sleep(0)
-                if (rule := parse_rule(room_id, event)) is not None and rule.entity:
-                    new.put(rule)
-            gone = [rule for key, rule in before.rules.items() if key not in new.rules]
-            changed = [rule for key, rule in new.rules.items() if before.rules.get(key) != rule]
-            for at in range(0, len(gone), _AT_ONCE):
-                await self._stored.set_rules([], gone[at : at + _AT_ONCE])
-            for at in range(0, len(changed), _AT_ONCE):
-                await self._stored.set_rules(changed[at : at + _AT_ONCE])
-            # Not before: what could not be stored is found to be different the next time, too.
-            self._lists[room_id] = new
-            self._arrange()
-            if new.left_out:
-                _log.warning("a policy list has more rules than count", room=room_id, rules=len(new))
-        finally:
-            late = self._reading.pop(room_id)
-        for event in late:
-            await self.receive(room_id, event)
+        before = self._lists.get(room_id, RuleBook())
+        new = RuleBook(self._room_for(room_id))
+        for number, event in enumerate(events):
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+            if (rule := parse_rule(room_id, event)) is not None and rule.entity:
+                new.put(rule)
+        gone = [rule for key, rule in before.rules.items() if key not in new.rules]
+        changed = [rule for key, rule in new.rules.items() if before.rules.get(key) != rule]
+        for at in range(0, len(gone), _AT_ONCE):
+            await self._stored.set_rules([], gone[at : at + _AT_ONCE])
+        for at in range(0, len(changed), _AT_ONCE):
+            await self._stored.set_rules(changed[at : at + _AT_ONCE])
+        # Not before: what could not be stored is found to be different the next time, too.
+        self._lists[room_id] = new
+        self._arrange()
+        if new.left_out:
+            _log.warning("a policy list has more rules than count", room=room_id, rules=len(new))
 
     def _book(self, room_id: str) -> RuleBook:
         """The rules of a list; one that is new gets what the others have left."""

@@ -370,8 +370,10 @@ class Rooms:
             record = await self._remember(record, {_GIVING: {**unsure, **after}})
             await self._client.set_state(room, POWER, content)
         for mxid in sorted(after.keys() - before.keys()):
-            # Who is there already, or is banned, or whom the homeserver does not find: no reason to stop.
-            await self._if_allowed(self._client.invite(room, mxid))
+            member = await self._client.state(room, MEMBER, mxid) or {}
+            if text(member, "membership") not in ("join", "invite", "ban"):  # else the homeserver warns its operator
+                # Whom the homeserver does not find is no reason to stop.
+                await self._if_allowed(self._client.invite(room, mxid))
         return record
 
     async def _levels(self, room: str) -> Levels:

@@ -1,13 +1,13 @@
 """The rules of one policy list, found by whom they name. Strangers write them, so everything here has a limit.
 
-What is exact is looked up. Patterns whose end names a server are looked up by that; the others are gone through, so
-there are few of them, and each is compared in microseconds (`chat.glob.Glob`). `bench/policy_lists.py` measures it.
+What is exact is looked up, and so are patterns whose end names a server; the others are gone through, so there are few
+of them, and each is compared in microseconds (`chat.glob`). `bench/policy_lists.py` measures it.
 """
 
 from collections import OrderedDict
 from typing import Final
 
-from ghostlive.chat.glob import Glob, count_wildcards
+from ghostlive.chat.glob import Globs, count_wildcards
 from ghostlive.db.bans import RuleRecord
 
 MOST_RULES: Final = 20_000
@@ -36,10 +36,8 @@ class RuleBook:
         """Rules that do not count because there are too many, or because they have too many wildcards."""
         self._exact: dict[str, list[Key]] = {}
         """Of users, and of servers behind a colon."""
-        self._by_server: dict[str, dict[Key, Glob]] = {}
-        """Patterns of users that end with a whole server, or with its port."""
-        self._people: dict[Key, Glob] = {}
-        self._servers: dict[Key, Glob] = {}
+        self._people: Globs[Key] = Globs()
+        self._servers: Globs[Key] = Globs()
         self._patterns = 0
         self._questions = 0
         self._answers: OrderedDict[str, RuleRecord | None] = OrderedDict()
@@ -65,8 +63,7 @@ class RuleBook:
         if wildcards:
             self._patterns += 1
             self._questions += question
-            glob = Glob(record.entity)
-            self._place(record, glob)[key] = glob
+            self._globs(record).add(key, record.entity)
         else:
             self._exact.setdefault(_name(record), []).append(key)
         self._answers.clear()
@@ -80,11 +77,7 @@ class RuleBook:
         if count_wildcards(record.entity):
             self._patterns -= 1
             self._questions -= "?" in record.entity
-            glob = Glob(record.entity)
-            place = self._place(record, glob)
-            del place[key]
-            if not place:
-                self._by_server.pop(glob.server, None)
+            self._globs(record).remove(key, record.entity)
         else:
             keys = self._exact[_name(record)]
             keys.remove(key)
@@ -108,24 +101,12 @@ class RuleBook:
         if keys := self._exact.get(mxid) or self._exact.get(f":{server}"):
             return self.rules[keys[0]]
         for text, patterns in ((mxid, self._people), (server, self._servers)):
-            for key, glob in patterns.items():
-                if glob.matches(text):
-                    return self.rules[key]
-        at = mxid.find(":")
-        while self._by_server and at >= 0:
-            for key, glob in self._by_server.get(mxid[at + 1 :], _NO_PATTERNS).items():
-                if glob.matches(mxid):
-                    return self.rules[key]
-            at = mxid.find(":", at + 1)
+            if (key := next(patterns.find(text), None)) is not None:
+                return self.rules[key]
         return None
 
-    def _place(self, record: RuleRecord, glob: Glob) -> dict[Key, Glob]:
-        if record.kind.startswith("server"):
-            return self._servers
-        return self._by_server.setdefault(glob.server, {}) if glob.server else self._people
-
-
-_NO_PATTERNS: Final[dict[Key, Glob]] = {}
+    def _globs(self, record: RuleRecord) -> Globs[Key]:
+        return self._servers if record.kind.startswith("server") else self._people
 
 
 def _name(record: RuleRecord) -> str:

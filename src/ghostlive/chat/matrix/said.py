@@ -3,6 +3,7 @@
 Anybody on any homeserver may write anything into it. No IO.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -18,6 +19,9 @@ from ghostlive.db.chat import MediaRecord
 _UNREADABLE: Final = "This message is encrypted, so it can only be read in a Matrix client."
 _FILES: Final = frozenset(("m.file", "m.audio", "m.video"))
 _KINDS: Final = {"m.notice": Kind.NOTICE, "m.emote": Kind.EMOTE, "m.image": Kind.IMAGE}
+_DEED: Final = re.compile(r"[/!]me\s+(?=\S)", re.IGNORECASE)
+"""Before what somebody does, in clients that make no `m.emote` of it."""
+_DEED_IN_HTML: Final = re.compile(r"((?:<mx-reply>.*?</mx-reply>)?(?:<p>)?)[/!]me\s+", re.IGNORECASE | re.DOTALL)
 _MOST_PICTURES: Final = 40
 _POLLS: Final = ("m.poll", types.POLL, types.UNSTABLE_POLL)
 _TEXTS: Final = ("m.text", "org.matrix.msc1767.text", "body")
@@ -81,10 +85,13 @@ def read_said(event: RoomEvent, content: Mapping[str, Any], length: int) -> Said
         body = f"📎 {body}" if name in ("", body) else f"📎 {name}\n{body}"
     if mapping(event.relates_to, "m.in_reply_to"):
         body = strip_fallback(body)
+    deed = _DEED.match(body) if text(content, "msgtype") == "m.text" else None
+    if deed is not None:
+        kind, body = Kind.EMOTE, body[deed.end() :]
     words = _text(body, length)
     if not words:
         return None
-    html, files = _html(content, words, length)
+    html, files = _html(content, words, length, cut=deed is not None)
     return Said(kind, words, html, None, files)
 
 
@@ -133,8 +140,14 @@ def _text(body: str, length: int) -> str:
     return fold_lines(words)
 
 
-def _html(content: Mapping[str, Any], words: str, length: int) -> tuple[str | None, list[MediaRecord]]:
+def _html(
+    content: Mapping[str, Any], words: str, length: int, *, cut: bool = False
+) -> tuple[str | None, list[MediaRecord]]:
+    """`cut`: without the `/me` that it begins with; None when that is not where it begins."""
     formatted = text(content, "formatted_body")
+    if cut:
+        deed = _DEED_IN_HTML.match(formatted)
+        formatted = "" if deed is None else deed[1] + formatted[deed.end() :]
     if not formatted or text(content, "format") != "org.matrix.custom.html" or words.endswith("…"):
         return None, []
     files: list[MediaRecord] = []

@@ -6,6 +6,7 @@ And the bot's private rooms: whoever invites it can write to it, which is how pe
 """
 
 import asyncio
+import hashlib
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
@@ -18,6 +19,7 @@ from ghostlive.chat.errors import BannedError, ListedError, RefusalError
 from ghostlive.chat.matrix.client import MatrixClient
 from ghostlive.chat.matrix.errors import MatrixError, UnreachableError
 from ghostlive.chat.matrix.events import ENCRYPTED, MEMBER, MESSAGE, RoomEvent, text
+from ghostlive.chat.matrix.ghosts import ghost_author
 from ghostlive.chat.matrix.pace import Backoff, Budget, Line, pause
 from ghostlive.chat.matrix.reach import LISTED
 from ghostlive.core.clock import Clock
@@ -101,24 +103,31 @@ class WayBack:
             "m.mentions": {"user_ids": [event.sender]},
             "m.relates_to": {"m.in_reply_to": {"event_id": event.event_id}},
         }
-        txn = f"a{event.event_id}"  # an event has one answer
+        # The same answer again is one; another one to the same event is not.
+        txn = f"a{event.event_id}-{hashlib.sha256(words.encode()).hexdigest()[:16]}"
         self._put("answer", lambda: self._client.send(event.room_id, MESSAGE, content, txn=txn))
 
     def enter(self, room_id: str) -> None:
         """Accept an invitation."""
         self._put("join", lambda: self._client.join(room_id))
 
+    def decline(self, room_id: str, ghost: str) -> None:
+        """Refuse an invitation of a ghost."""
+        self._put("leave", lambda: self._client.leave(room_id, user=ghost))
+
     async def keep(self) -> None:
         """Note what is to be taken away and is not done yet. Raises like the database; then call it again."""
         if not self._unkept:
             return
-        waiting = [(stream, errand, payload) for stream, errand, payload in self._unkept if not errand.done]
-        ids = {stream: await self._chat.stream(stream) for stream, _, _ in waiting}
-        known = [(found.id, errand, payload) for name, errand, payload in waiting if (found := ids[name]) is not None]
-        numbers = (
-            await self._repository.keep_errands([(number, payload) for number, _, payload in known]) if known else []
-        )
-        self._unkept.clear()
+        taken, self._unkept = self._unkept, deque(maxlen=_QUEUE)
+        try:
+            waiting = [(stream, errand, payload) for stream, errand, payload in taken if not errand.done]
+            ids = {stream: await self._chat.stream(stream) for stream, _, _ in waiting}
+            known = [(found.id, errand, note) for name, errand, note in waiting if (found := ids[name]) is not None]
+            numbers = await self._repository.keep_errands([(number, note) for number, _, note in known])
+        except (OSError, SQLAlchemyError):
+            self._unkept.extendleft(reversed(taken))
+            raise
         for (_, errand, _), number in zip(known, numbers, strict=True):
             errand.number = number
             if errand.done:  # meanwhile
@@ -194,6 +203,7 @@ class PrivateRooms:
         self._clock = clock
         self.heard = heard
         self._invites = Budget(_INVITES, 20)
+        self._declines = Budget(1.0, 20)
         self._answers = Budget(1.0, 20)
 
     async def handle(self, event: RoomEvent, now: datetime) -> None:
@@ -204,11 +214,19 @@ class PrivateRooms:
             if event.content.get("is_direct") is True and self._invites.take(self._clock.now()):
                 self._way.enter(event.room_id)
             return
+        if event.type == MEMBER and event.membership == "invite" and self._is_ghost(event.state_key or ""):
+            # Else it looks as if they might still come, and read what is written to them meanwhile.
+            if self._declines.take(self._clock.now()):
+                self._way.decline(event.room_id, event.state_key or "")
+            return
         if event.type == ENCRYPTED:
             self._answer(event, _ENCRYPTED)
         elif event.type == MESSAGE and text(event.content, "msgtype") == "m.text":
             answer = await self.heard(event.sender, text(event.content, "body").strip(), now)
             self._answer(event, answer or _NO_CODE)
+
+    def _is_ghost(self, mxid: str) -> bool:
+        return ghost_author(mxid, self._bot.partition(":")[2]) is not None
 
     def _answer(self, event: RoomEvent, words: str) -> None:
         if self._answers.take(self._clock.now()):  # two bots could talk for ever

@@ -55,8 +55,20 @@ class Actions:
 
     # -- messages
 
-    async def delete(self, room: Room, actor: Actor, ids: Sequence[int], *, event: str | None = None) -> list[int]:
-        """Take messages away; the ids of those that were there. Raises `NotFoundError` when none is."""
+    async def delete(
+        self,
+        room: Room,
+        actor: Actor,
+        ids: Sequence[int],
+        *,
+        reason: str = "",
+        event: str | None = None,
+        redacted: str | None = None,
+    ) -> list[int]:
+        """Take messages away; the ids of those that were there. Raises `NotFoundError` when none is.
+
+        `redacted` is the event of the message in Matrix, when `event` has taken it away there.
+        """
         self._check(room, actor)
 
         async def store(transaction: ChatTransaction, seq: int) -> tuple[Act, list[int]]:
@@ -67,7 +79,9 @@ class Actions:
             last = records[gone[-1]]
             authors = {record.author for record in records.values()}
             target = Author(last.author, last.name, Role(last.role), last.mxid) if len(authors) == 1 else None
-            act = Act("delete", actor, target, detail=_detail(event, ids=gone, all=False))
+            act = Act("delete", actor, target, reason=reason, detail=_detail(event, ids=gone, all=False))
+            if redacted is not None:  # before the outbox can see the deletion, else it redacts that event once more
+                await transaction.remove_event(redacted)
             await self._delete(transaction, room, seq, gone, act)
             return act, gone
 
@@ -200,9 +214,9 @@ class Actions:
         async def store(transaction: ChatTransaction, seq: int) -> tuple[Stored, Act, list[int]]:
             if order.mxid is None:
                 target = await self._target(transaction, room, message_id=order.message_id, author_id=order.author_id)
-                self._spare(room, actor, target)
+                await self._spare(transaction, room, actor, target)
             else:
-                self._spare(room, actor, _matrix(order.mxid))
+                _spare_oneself(actor, _matrix(order.mxid))
                 await self._spare_mxids(transaction, room, order.mxid)
             stored = await banning.store(transaction, seq, room, order)
             target = stored.target
@@ -303,7 +317,7 @@ class Actions:
                 target = await self._target(transaction, room, author_id=author_id)
             else:
                 target = self._service.author(room, author_id) or _matrix(mxid)
-            self._spare(room, actor, target)
+            await self._spare(transaction, room, actor, target)
             act = Act(kind, actor, target, reason=reason, detail=_detail(event))
             await self._note(transaction, room, seq, act)
             return act
@@ -477,12 +491,23 @@ class Actions:
         if not room.moderation.moderates(author):
             raise NotAllowedError("Only moderators of this chat can do that.")
 
-    def _spare(self, room: Room, actor: Actor, target: Author) -> None:
+    async def _spare(self, transaction: ChatTransaction, room: Room, actor: Actor, target: Author) -> None:
         """Raises `NotAllowedError` when nobody may do that to `target`."""
-        if target.id == actor.author.id:
-            raise NotAllowedError("That would be you.")
-        if room.moderation.moderates(target):
+        _spare_oneself(actor, target)
+        if await self._moderates(transaction, room, target):
             raise NotAllowedError("They moderate this chat. Take that right from them first.")
+
+    async def _moderates(self, transaction: ChatTransaction, room: Room, target: Author) -> bool:
+        """Whether somebody moderates this chat now: what they said bears the role that they had then."""
+        present = room.people.get(target.id)
+        if room.moderation.named(target) or (present is not None and room.moderation.moderates(present)):
+            return True
+        links = self._service.banning.links
+        mine = {target.id, target.mxid or links.get(target.id)}
+        for subject in await ModerationTransaction(transaction).moderating(room.stream_id):
+            if subject in mine or (subject in links and links[subject] in mine):
+                return True
+        return False
 
     async def _spare_mxids(self, transaction: ChatTransaction, room: Room, pattern: str) -> None:
         """Raises `NotAllowedError` when a Matrix ID, or a pattern, is that of one whom nobody may ban here."""
@@ -557,6 +582,11 @@ def tell(room: Room, act: Act) -> None:
         via=act.actor.via,
         target=None if act.target is None else act.target.name,
     )
+
+
+def _spare_oneself(actor: Actor, target: Author) -> None:
+    if target.id == actor.author.id:
+        raise NotAllowedError("That would be you.")
 
 
 def _detail(event: str | None, **members: Any) -> dict[str, Any]:

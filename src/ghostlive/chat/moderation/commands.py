@@ -187,7 +187,7 @@ class Commands:
         return [f"{call.prefix}{command.usage}: {command.help}" for command in mine]
 
     async def _me(self, call: Call) -> str:
-        raise CommandError("That is for your client: written as /me, it is shown here as what you do.")
+        raise call.usage("What you do is missing.")
 
     async def _rules(self, call: Call) -> str:
         return say_rules(call.room.moderation.rules)

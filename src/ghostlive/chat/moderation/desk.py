@@ -8,6 +8,7 @@ from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.moderation.moderation import Moderation
 from ghostlive.chat.people import Author
 from ghostlive.chat.room import Room
+from ghostlive.db.chat import MediaRecord
 from ghostlive.db.moderation import AuditRecord, ModerationRepository
 
 if TYPE_CHECKING:
@@ -55,6 +56,11 @@ class ModerationDesk:
         """What waits, in the order in which it came."""
         async with self.room(stream) as room:
             return self.moderation.held_json(room)
+
+    async def held_file(self, stream: str, held_id: int, media_id: str) -> MediaRecord:
+        """A file of a message, for as long as that waits. Raises `NotFoundError` too."""
+        async with self.room(stream) as room:
+            return self.moderation.held_file(room, held_id, media_id)
 
     async def decide(self, stream: str, actor: Actor, held_id: int, *, allow: bool) -> None:
         """Say what waits, or do away with it."""

@@ -6,13 +6,13 @@ other: after a crash it was either said and decided, or it waits. Several are sa
 
 import asyncio
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import structlog
 
 from ghostlive.chat.errors import BusyError, NotFoundError
-from ghostlive.chat.matrix.media import PATH
+from ghostlive.chat.matrix.media import PATH, held_path
 from ghostlive.chat.message import More
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.moderation.audit import line
@@ -21,7 +21,7 @@ from ghostlive.chat.moderation.state import Held
 from ghostlive.chat.moderation.verdict import told
 from ghostlive.chat.room import Post, Receipt, Room
 from ghostlive.chat.writer import NumberTakenError, find_quotes, row, tell_post
-from ghostlive.db.chat import ChatRepository, ChatTransaction
+from ghostlive.db.chat import ChatTransaction, MediaRecord
 from ghostlive.db.moderation import HeldRecord, ModerationTransaction, NewHeld
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ MOST: Final = 1000
 """How many wait in one room at most."""
 DENIED: Final = "A moderator did not let your message through."
 WAITS: Final = "Your message waits for a moderator."
-_EMOTE: Final = re.compile(rf'<img class="emote" src="{PATH}([^"?]+)" alt="([^"]*)">')
+_EMOTE: Final = re.compile(rf'(?<=<img class="emote" src="){PATH}')
 
 
 class _Waiting:
@@ -75,19 +75,17 @@ class HeldQueue:
         waiting = self._waiting[room.stream_id, *key] = _Waiting(reason, post.receipts)
         new = NewHeld(room.stream_id, *key, post=post.to_json(), reason=reason, at=post.at)
 
-        async def store(transaction: ChatTransaction, _seq: int) -> tuple[HeldRecord, Collection[str]]:
-            known = await transaction.known_media([one.id for one in post.media])
-            return await ModerationTransaction(transaction).hold(new), known
+        async def store(transaction: ChatTransaction, _seq: int) -> HeldRecord:
+            return await ModerationTransaction(transaction).hold(new)
 
-        def apply(result: tuple[HeldRecord, Collection[str]], _seq: int) -> None:
-            record, known = result
+        def apply(record: HeldRecord, _seq: int) -> None:
             if record.decided_at is not None:  # sent again after it was decided
                 state.held_keys.pop(key, None)
                 self._forget(room, key)
                 for receipt in waiting.receipts:
                     _tell_decided(receipt, post.txn, record.message_id)
                 return
-            held = _waits(record, post, known)
+            held = _waits(room, record, post)
             state.add_held(held)
             for receipt in waiting.receipts:
                 receipt.held(post.txn, told(reason))
@@ -188,17 +186,25 @@ class HeldQueue:
             for listener in room.listeners:
                 listener.held([], [held.id for held in gone])
 
-    async def load(self, room: Room, records: Sequence[HeldRecord], chat: ChatRepository) -> None:
-        """What waits in a room that nobody has seen yet. Raises like the database."""
-        posts: list[tuple[HeldRecord, Post]] = []
+    def load(self, room: Room, records: Sequence[HeldRecord]) -> None:
+        """What waits in a room that nobody has seen yet."""
         for record in records:
             try:
-                posts.append((record, Post.from_json(room, record.post)))
+                post = Post.from_json(room, record.post)
             except (ValueError, KeyError, TypeError) as error:  # of another version
                 _log.warning("a message that waits cannot be read", stream=room.stream, id=record.id, error=str(error))
-        known = await chat.known_media({one.id for _, post in posts for one in post.media})
-        for record, post in posts:
-            room.moderation.add_held(_waits(record, post, known))
+            else:
+                room.moderation.add_held(_waits(room, record, post))
+
+    def file(self, room: Room, held_id: int, media_id: str) -> MediaRecord:
+        """A file of a message, for as long as that waits. Raises `NotFoundError`."""
+        held = room.moderation.held.get(held_id)
+        if held is None:
+            raise NotFoundError("That message does not wait any more.")
+        found = next((one for one in Post.from_json(room, held.post).media if one.id == media_id), None)
+        if found is None:
+            raise NotFoundError("There is no such file in that message.")
+        return found
 
     def forget(self, room: Room) -> None:
         """The room is no more."""
@@ -209,24 +215,26 @@ class HeldQueue:
         return self._waiting.pop((room.stream_id, *key), None)
 
 
-def _waits(record: HeldRecord, post: Post, known: Collection[str]) -> Held:
-    """A message that waits, as moderators see it; `known` are files that pages get already.
+def _waits(room: Room, record: HeldRecord, post: Post) -> Held:
+    """A message that waits, as moderators see it.
 
-    The proxy gives out nothing that was not let through once, not even to moderators: pages ask it without saying who
-    they are. So of any other picture there are the words that describe it.
+    The media proxy asks nobody who they are, so it gives out nothing that was not let through; what waits is got from
+    elsewhere, by moderators only, until it is decided.
     """
-    more = post.more
+    here = held_path(room.stream, record.id)
+    author, more = post.author, post.more
     if more is not None:
-        html = None
-        if more.html is not None:
-            html = _EMOTE.sub(lambda found: found[0] if found[1] in known else found[2], more.html)
-        shown = more.media is not None and _media_id(more.media["url"]) in known
-        more = More(more.kind, html, more.media if shown else None)
-    return Held(record.id, post.author, record.txn, post.text, post.at, record.reason, record.post, more)
+        html = None if more.html is None else _EMOTE.sub(lambda _: here, more.html)
+        media = None
+        if more.media is not None:
+            media = {**more.media, "url": _moved(more.media["url"], here), "thumb": _moved(more.media["thumb"], here)}
+        more = More(more.kind, html, media)
+    avatar = None if author.avatar is None else _moved(author.avatar, here)
+    return Held(record.id, author, record.txn, post.text, post.at, record.reason, record.post, avatar, more)
 
 
-def _media_id(url: str) -> str:
-    return url.removeprefix(PATH).partition("?")[0]
+def _moved(path: str, here: str) -> str:
+    return here + path.removeprefix(PATH)
 
 
 async def _say(service: "ChatService", transaction: ChatTransaction, post: Post) -> None:

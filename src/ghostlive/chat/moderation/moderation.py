@@ -25,7 +25,7 @@ from ghostlive.chat.moderation.verdict import Notice, Verdict
 from ghostlive.chat.people import Author, Visitor
 from ghostlive.chat.room import Post, Quiet, Receipt, Room
 from ghostlive.core.clock import Clock
-from ghostlive.db.chat import ChatRepository, ChatTransaction
+from ghostlive.db.chat import ChatRepository, ChatTransaction, MediaRecord
 from ghostlive.db.moderation import ModerationRepository, ModerationTransaction
 from ghostlive.db.users import UserRepository
 
@@ -81,7 +81,7 @@ class Moderation:
         state.watched.update(stored.watched)
         state.approved.update(stored.approved)
         state.warnings.update(stored.warnings)
-        await self._held.load(room, stored.held, self._chat)
+        self._held.load(room, stored.held)
         if stored.pinned is not None:
             found = (await self._chat.messages(room.stream_id, [stored.pinned])).get(stored.pinned)
             state.pinned_message = None if found is None else from_record(found)
@@ -148,6 +148,10 @@ class Moderation:
     def held_json(self, room: Room) -> list[dict[str, Any]]:
         """See `Moderator.held_json`."""
         return [held.json() for held in room.moderation.held.values()]
+
+    def held_file(self, room: Room, held_id: int, media_id: str) -> MediaRecord:
+        """See `HeldQueue.file`."""
+        return self._held.file(room, held_id, media_id)
 
     def pinned(self, room: Room) -> Message | None:
         """See `Moderator.pinned`."""

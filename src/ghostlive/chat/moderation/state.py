@@ -1,7 +1,7 @@
 """What moderators have set in one room, in memory: loaded with the room, changed only with what is stored."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -29,8 +29,10 @@ class Held:
     """Why it waits, as moderators read it."""
     post: str = field(repr=False)
     """All of it, as `Post.to_json` made it."""
+    avatar: str | None = None
+    """The path under which moderators get its author's picture."""
     more: More | None = None
-    """What it has that is not plain text, as moderators may see it: no picture that pages do not get anyway."""
+    """What it has that is not plain text, with pictures where moderators get them."""
 
     def json(self) -> dict[str, Any]:
         """As moderators' pages get it."""
@@ -38,7 +40,7 @@ class Held:
         return {
             "id": self.id,
             "at": at,
-            "author": self.author.members(),
+            "author": replace(self.author, avatar=self.avatar).members(),
             "text": self.text,
             "reason": " · ".join(self.reason.split("\n")),
             **({} if self.more is None else self.more.members()),

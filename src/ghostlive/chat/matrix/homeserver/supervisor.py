@@ -1,4 +1,5 @@
-"""Keeps the managed homeserver running: starts it, waits until it answers, starts it again when it ends.
+"""Keeps the managed homeserver running: starts it, waits until it answers, starts it again when it ends, and when the
+clock that it plans by was set back (`setback`).
 
 Nobody waits for it: the picture, pages and chat work while it is away. Each start after a failure comes later than the
 one before, up to a minute; one that ran for a while begins anew.
@@ -12,6 +13,7 @@ from typing import Final
 import structlog
 
 from ghostlive.chat.matrix.homeserver.process import Child
+from ghostlive.chat.matrix.homeserver.setback import ClockWatch, SetBack
 from ghostlive.core.clock import Clock
 from ghostlive.core.errors import GhostliveError
 
@@ -26,6 +28,8 @@ PROBE_EVERY: Final = 0.25
 """Seconds between questions whether it answers yet."""
 SLOW_START: Final = 120.0
 """Seconds of a start after which the log says that it takes long; a new version may change its whole database."""
+WATCH_EVERY: Final = 2.0
+"""Seconds between two looks at the wall clock."""
 GOODBYE: Final = 3.0
 """Seconds that it has for an orderly end; its database survives any other."""
 
@@ -65,6 +69,10 @@ class Homeserver:
         """Why it is not running, in words; empty while it runs."""
         self.ready: Callable[[], None] = lambda: None
         """Called each time it begins to answer."""
+        self.set_back: SetBack | None = None
+        """Why it was started again, if that was since the clock was set back; the last time."""
+        self.was_set_back: Callable[[SetBack], None] = lambda _: None
+        """Called each time that is so."""
 
     async def run(self) -> None:
         """Keep it running until `stop`, or until this task is cancelled."""
@@ -114,6 +122,7 @@ class Homeserver:
     async def _live(self) -> bool:
         """One process from its start to its end; whether it answered for long enough to begin anew."""
         self.starts += 1
+        watch = ClockWatch(self._clock)
         try:
             child = self._child = await self._launch()
         except (OSError, GhostliveError) as error:
@@ -122,14 +131,46 @@ class Homeserver:
         if self._ending:  # while it was being started
             child.terminate()
         asking = asyncio.ensure_future(self._ask())
+        watching = asyncio.ensure_future(self._watch(watch))
+        ending = asyncio.ensure_future(child.wait())
         try:
-            reason = await child.wait()
+            await asyncio.wait((ending, watching), return_when=asyncio.FIRST_COMPLETED)
+            again = not ending.done() and not self._over()
+            if again:
+                asking.cancel()
+                self._note(watching.result())
+                await self._end(child, ending)
+            reason = await ending
             answered = asking.result() if asking.done() and not asking.cancelled() else None
         finally:
-            asking.cancel()
+            for task in (asking, watching, ending):
+                task.cancel()
         self._child = None
+        if again:
+            return True
         self.problem = f"it {reason}"
         return answered is not None and self._clock.now() - answered >= STEADY_AFTER
+
+    async def _watch(self, watch: ClockWatch) -> float:
+        """Wait until the clock is set back; by how many seconds."""
+        while not (back := watch.look()):
+            await sleep(self._clock, WATCH_EVERY)
+        return back
+
+    def _note(self, back: float) -> None:
+        self.set_back = SetBack(back, self._clock.wall_ns() / 1e9)
+        self.state, self.problem = HomeserverState.WAITING, "it is started again, as the clock was set back"
+        _log.warning("the clock was set back, so the homeserver is started again", by=round(back))
+        self.was_set_back(self.set_back)
+
+    async def _end(self, child: Child, ending: "asyncio.Future[str]") -> None:
+        """End one that another follows."""
+        child.terminate()
+        timer = self._clock.call_later(GOODBYE, child.kill)
+        try:
+            await asyncio.wait([ending])
+        finally:
+            timer.cancel()
 
     async def _ask(self) -> float:
         """Ask until it answers; when it did."""

@@ -1,0 +1,3 @@
+"""Types of `_sending.pyx`."""
+
+def send_each(fds: list[int], data: bytes) -> list[tuple[int, int]]: ...
