@@ -454,6 +454,22 @@ describe("moderation", () => {
     expect([store.canPost, store.banned]).toEqual([true, null]);
   });
 
+  test("who is banned from watching too sees no more of what the player has, and others go on watching", () => {
+    const clock = new PictureClock();
+    const end = vi.fn();
+    const unfollow = clock.follow(() => null, end);
+    store.close();
+    store = create(clock);
+    socket().welcome({ you: YOU });
+    socket().tell("banned", { reason: "", until: null });
+    expect(end).not.toHaveBeenCalled();
+    socket().tell("banned", { reason: "", until: null, watching: true });
+    expect(end).toHaveBeenCalledOnce();
+    unfollow();
+    clock.end();
+    expect(end).toHaveBeenCalledOnce();
+  });
+
   test("banned before the page was opened, for good, and pardoned", async () => {
     socket().welcome({ you: { ...YOU, can: [] }, banned: { reason: "", until: null } });
     expect(store.canPost).toBe(false);

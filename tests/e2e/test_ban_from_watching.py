@@ -86,6 +86,7 @@ async def test_a_ban_from_watching_ends_the_picture(server: Program, steady: Cha
         moderator(server) as api,
         watching(browser, steady, "webrtc") as live,
         watching(browser, steady, "llhls") as later,
+        watching(browser, steady, "dash") as dash,
     ):
         message = await asyncio.to_thread(say, steady)
         assert not await refused(steady)
@@ -94,15 +95,15 @@ async def test_a_ban_from_watching_ends_the_picture(server: Program, steady: Cha
         try:
             assert await refused(steady), "from the moment on in which the moderator was answered"
             await until(live.page, "the end of the session", ENDED)
-            for viewer in (live, later):
+            for viewer in (live, later, dash):
                 await expect(viewer.page.get_by_test_id("chat-banned")).to_contain_text("spam", timeout=WAIT)
                 player = viewer.page.get_by_test_id("player")
                 await expect(player).not_to_have_attribute("data-state", "playing", timeout=WAIT)
 
             async def turned_away() -> bool:
-                return 403 in later.answers
+                return all(403 in viewer.answers for viewer in (later, dash))
 
-            await eventually("the page to be refused", turned_away)
+            await eventually("the pages to be refused", turned_away)
         finally:
             await api.delete(f"{bans}/{made.json()['id']}")
         assert not await refused(steady)

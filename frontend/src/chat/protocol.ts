@@ -188,7 +188,7 @@ export type ServerMessage =
   | ({ type: "who" } & Who)
   | { type: "count"; people: number }
   | { type: "people"; people: number; names: Author[] }
-  | ({ type: "banned" } & Ban)
+  | ({ type: "banned"; watching: boolean } & Ban)
   | { type: "unbanned" }
   | Refusal
   | { type: "pong" };
@@ -375,7 +375,7 @@ const READERS: Record<Wire, (value: Json) => ServerMessage | null> = {
     const names = readList(value.names, readAuthor);
     return { type: "people", people: readNumber(value.people) ?? names.length, names };
   },
-  banned: (value) => ({ type: "banned", ...readBan(value) }),
+  banned: (value) => ({ type: "banned", ...readBan(value), watching: value.watching === true }),
   unbanned: () => ({ type: "unbanned" }),
   error: (value) => ({
     type: "error",

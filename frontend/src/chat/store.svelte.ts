@@ -110,6 +110,7 @@ export class ChatStore {
   readonly guest: GuestMemory;
   /** What of `messages` the picture has reached. */
   readonly aligned: AlignedView;
+  readonly #picture: PictureClock | null;
   /** See `Source.history`: with a chat that was empty, the first message is news all the same. */
   history: number | null = null;
   readonly #connection: ChatConnection;
@@ -134,7 +135,8 @@ export class ChatStore {
 
   constructor(options: StoreOptions) {
     this.guest = options.guest ?? new GuestMemory();
-    this.aligned = new AlignedView(this, options.clock ?? null);
+    this.#picture = options.clock ?? null;
+    this.aligned = new AlignedView(this, this.#picture);
     this.#connection = new ChatConnection({
       ...options.connection,
       url: options.url,
@@ -430,6 +432,7 @@ export class ChatStore {
         break;
       case "banned":
         this.#sentence({ reason: message.reason, until: message.until });
+        if (message.watching) this.#picture?.end();
         break;
       case "unbanned":
         this.#pardonNow();

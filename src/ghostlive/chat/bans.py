@@ -130,7 +130,7 @@ class Bans:
     def find(
         self, author_id: str | None, origin: Origin | None, mxid: str | None, now: datetime, *, timeouts: bool = True
     ) -> Ban | None:
-        """The ban that keeps them out longest (also if they may read meanwhile: `timeouts`); None when none does."""
+        """The ban that keeps them out longest, or with `timeouts` from writing if none does; None when nothing does."""
         found = self._found(author_id, origin, mxid)
         return _longest((ban for ban in found if timeouts or not ban.timeout), now)
 
@@ -192,8 +192,9 @@ class Bans:
 
 
 def _longest(found: Iterable[Ban], now: datetime) -> Ban | None:
+    # Who is banned for an hour and only reads for a day is put out first.
     in_force = (ban for ban in found if ban.in_force(now))
-    return max(in_force, key=lambda ban: (ban.expires_at is None, ban.expires_at or now), default=None)
+    return max(in_force, key=lambda ban: (not ban.timeout, ban.expires_at is None, ban.expires_at or now), default=None)
 
 
 def _keys(ban: Ban) -> set[str | Mark]:

@@ -17,8 +17,8 @@ class Outcome:
     """Its number, if it is stored (or would be: its author believes so)."""
     error: RefusalError | None = None
     """Why it was not accepted."""
-    held: bool = False
-    """Whether it waits for a moderator."""
+    held: str = ""
+    """Why it waits for a moderator, if it does."""
 
 
 class Waiter:
@@ -38,7 +38,7 @@ class Waiter:
 
     def held(self, txn: str, text: str) -> None:
         """See `Receipt.held`."""
-        self._tell(Outcome(held=True))
+        self._tell(Outcome(held=text))
 
     def shadowed(self, txn: str, message: Message) -> None:
         """See `Receipt.shadowed`."""

@@ -379,19 +379,44 @@ class ChatService:
 
         In the room, people see it as they see a message. Raises a `RefusalError`.
         """
+        self._review_edit(room, self._from_matrix(room, author), text, kind, html)
+
+    def check_aside(self, room: Room, author: Author, text: str, *, kind: Kind, html: str | None = None) -> None:
+        """What a command that came by Matrix goes through: no page shows it, people in the room do see it.
+
+        Raises a `RefusalError`, also where a message would wait.
+        """
+        self._review_now(
+            room,
+            self._from_matrix(room, author),
+            text,
+            kind,
+            html,
+            otherwise="Your messages wait for a moderator, so commands are not taken.",
+        )
+
+    def _from_matrix(self, room: Room, author: Author) -> Visitor:
+        """Who does something by Matrix that is no message. Raises a `RefusalError` when they may not, or too often."""
         visitor = Visitor(self.banning.nowhere(), author=author, moderates=author.moderates)
         self.check_ban(room, visitor)
         take_all(self._clock.now(), (self._matrix_came, author.id))
-        self._review_edit(room, visitor, text, kind, html)
+        return visitor
 
     def _review_edit(self, room: Room, visitor: Visitor, text: str, kind: Kind, html: str | None) -> None:
+        otherwise = "Your messages wait for a moderator, so they cannot be edited."
+        self._review_now(room, visitor, text, kind, html, otherwise=otherwise)
+
+    def _review_now(
+        self, room: Room, visitor: Visitor, text: str, kind: Kind, html: str | None, *, otherwise: str
+    ) -> None:
+        """What cannot wait: a verdict that says so is a refusal with `otherwise` as its reason."""
         verdict = self.moderation.review(room, visitor, text, kind.value, self.now(), html=html)
         if verdict is None:
             verdict = self.banning.verdict(room, visitor)
         if isinstance(verdict, Refusal):
             raise verdict.error
         if verdict is not None:
-            raise NotAllowedError("Your messages wait for a moderator, so they cannot be edited.")
+            raise NotAllowedError(otherwise)
 
     async def react(
         self,

@@ -34,6 +34,7 @@ _GHOST = (ghosts.c.author, ghosts.c.membership, ghosts.c.name)
 STREAM, SPACE = "stream", "space"
 """Kinds of rooms."""
 LATER = "later"
+BACK = "back"
 """A kind of what waits: until its `seq`, which is a time in milliseconds, has come."""
 
 
@@ -279,7 +280,8 @@ class MatrixRepository:
 
         What may be about a message is read before messages are: then that message is among them, or was before.
         """
-        due = (pending.c.stream_id == stream_id) & or_(pending.c.kind != LATER, pending.c.seq <= now_ms)
+        now = or_(pending.c.kind != LATER, pending.c.seq <= now_ms)
+        due = (pending.c.stream_id == stream_id) & (pending.c.kind != BACK) & now
         waiting = select(pending).where(due).order_by(pending.c.seq, pending.c.id)
         gone = (
             select(messages.c.deleted_seq, messages.c.id, events.c.event_id, messages.c.deleted_by)
@@ -321,9 +323,36 @@ class MatrixRepository:
             count, oldest = (
                 await connection.execute(select(func.count(), func.min(messages.c.sent_at)).where(mine))
             ).one()
-            beside = (pending.c.stream_id == stream_id) & (pending.c.kind != LATER)
+            beside = (pending.c.stream_id == stream_id) & pending.c.kind.not_in((LATER, BACK))
             others = await connection.scalar(select(func.count()).select_from(pending).where(beside))
         return Waiting(count, others or 0, oldest)
+
+    async def keep_errands(self, errands: Sequence[tuple[int, Mapping[str, Any]]]) -> list[int]:
+        """Note what is to be done in rooms of streams (by their ids) at once, in nobody's order; their numbers."""
+        numbers: list[int] = []
+        if not errands:
+            return numbers
+        async with self.database.write() as connection:
+            for stream_id, payload in errands:
+                values = {"stream_id": stream_id, "seq": 0, "kind": BACK, "payload": json.dumps(payload)}
+                numbers.append(
+                    (await connection.execute(insert(pending).values(values).returning(pending.c.id))).scalar_one()
+                )
+        return numbers
+
+    async def errands(self) -> list[PendingRecord]:
+        """What was noted by `keep_errands` and not forgotten, oldest first."""
+        query = select(pending).where(pending.c.kind == BACK).order_by(pending.c.id)
+        async with self.database.read() as connection:
+            return [
+                PendingRecord(row["id"], row["seq"], row["kind"], json.loads(row["payload"]))
+                for row in (await connection.execute(query)).mappings()
+            ]
+
+    async def forget_errand(self, number: int) -> None:
+        """It is done."""
+        async with self.database.write() as connection:
+            await connection.execute(delete(pending).where(pending.c.id == number))
 
     async def do_later(self, stream_id: int, mxid: str, act: str, *, at_ms: int | None) -> None:
         """Do something with somebody at that time instead of any earlier arranged one; with None, never."""

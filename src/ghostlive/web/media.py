@@ -112,7 +112,7 @@ class MediaApp:
                 self._check_ban(request)  # it may have waited for what comes next
             if self._seen is not None and "/" in request.rest:  # below the session: a player, not a poster or a probe
                 self._note(self._seen, request)
-            await _respond(request, resource, send)
+            await _respond(request, resource, send, over=lambda: self._is_banned(request))
         except PackagerError as error:
             headers = [(b"retry-after", str(error.retry_after).encode())] if error.retry_after else []
             await _problem(send, error.status, str(error), headers, head=scope["method"] == "HEAD")
@@ -158,8 +158,11 @@ class MediaApp:
         if not decision.allowed:
             raise ProblemError(_REFUSAL_STATUS.get(decision.verdict, 403), decision.reason)
 
+    def _is_banned(self, request: _Request) -> bool:
+        return self._banned is not None and self._banned(request.stream, request.address, request.browser)
+
     def _check_ban(self, request: _Request) -> None:
-        if self._banned is not None and self._banned(request.stream, request.address, request.browser):
+        if self._is_banned(request):
             raise ProblemError(403, BANNED)
 
 
@@ -233,7 +236,8 @@ def _parse(scope: Scope) -> _Request:
     )
 
 
-async def _respond(request: _Request, resource: Resource, send: Send) -> None:
+async def _respond(request: _Request, resource: Resource, send: Send, *, over: Callable[[], bool]) -> None:
+    """`over` says whether they may have no more of what is still being made."""
     packed = resource.gzip_body if gzip_accepted(request.headers.get(b"accept-encoding", b"").lower()) else None
     headers = _resource_headers(resource, packed)
     if resource.etag and _matches(request.headers.get(b"if-none-match"), _etag(resource, packed)):
@@ -241,7 +245,7 @@ async def _respond(request: _Request, resource: Resource, send: Send) -> None:
         await _send(send, 304, kept)
         return
     if resource.growing is not None:
-        await _send_growing(resource.growing, headers, send, head=request.method == "HEAD")
+        await _send_growing(resource.growing, headers, send, head=request.method == "HEAD", over=over)
         return
     size = len(packed) if packed else resource.size
     start, end, status = 0, size, 200
@@ -319,12 +323,17 @@ def _slice(pieces: tuple[bytes, ...], start: int, end: int) -> list[bytes]:
 
 
 async def _send_growing(
-    growing: Callable[[], AsyncIterator[bytes]], headers: Headers, send: Send, *, head: bool
+    growing: Callable[[], AsyncIterator[bytes]], headers: Headers, send: Send, *, head: bool, over: Callable[[], bool]
 ) -> None:
-    """A segment while it is made, in chunked transfer coding (for low-latency DASH)."""
+    """A segment while it is made, in chunked transfer coding (for low-latency DASH).
+
+    With a key frame every ten seconds, that takes as long: who is banned meanwhile gets no more of it.
+    """
     await send({"type": "http.response.start", "status": 200, "headers": headers})
     if not head:
         async for piece in growing():
+            if over():
+                break
             await send({"type": "http.response.body", "body": piece, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 

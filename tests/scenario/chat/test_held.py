@@ -11,6 +11,7 @@ from ghostlive.chat.errors import NotFoundError
 from ghostlive.chat.matrix.media import PATH, path_of, record_of
 from ghostlive.chat.message import Kind
 from ghostlive.chat.moderation.acts import Actor
+from ghostlive.chat.moderation.pipeline import APPROVE
 from ghostlive.chat.people import Author, matrix_author_id
 from ghostlive.chat.people import Role as Mark
 from ghostlive.db.chat import ChatTransaction
@@ -185,8 +186,8 @@ async def test_what_comes_by_matrix_waits_too(chat: Chat, mod: Page) -> None:
             room, eve, event_id=event_id, kind=Kind.EMOTE, text="waves", html="<b>waves</b>", at=chat.service.now()
         )
 
-    assert (await come("$1")).held is True
-    assert (await come("$1")).held is True  # the transaction comes twice
+    assert (await come("$1")).held == APPROVE
+    assert (await come("$1")).held == APPROVE  # the transaction comes twice
     [held] = (await mod.back())["held"]
     assert held["author"]["matrix"] == "@eve:example.org"
     mod.send({"type": "decide", "ids": [held["id"]], "allow": True})

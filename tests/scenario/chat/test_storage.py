@@ -230,6 +230,7 @@ async def test_a_database_locked_by_another_program(tmp_path: Path, seconds: flo
             await asyncio.sleep(0.01)
         newcomer = await chat.enter()  # reading goes on
         assert newcomer.texts() == []
+        lock.release()
         for page in (ann, bob, newcomer):
             await page.sees(lambda page: len(page.shown) == 100)
         assert lock.over
@@ -241,7 +242,7 @@ async def test_a_database_locked_by_another_program(tmp_path: Path, seconds: flo
 
 
 class _Lock:
-    """Another program that writes for some time."""
+    """Another program that writes for some time, and until it is released."""
 
     def __init__(self, path: Path, seconds: float) -> None:
         self._path = path
@@ -249,11 +250,15 @@ class _Lock:
         self.over = False
         """Nobody could write before."""
         self._taken = threading.Event()
-        self._thread = threading.Thread(target=self._hold)
+        self._released = threading.Event()
+        self._thread = threading.Thread(target=self._hold, daemon=True)
 
     def take(self) -> None:
         self._thread.start()
         assert self._taken.wait(10)
+
+    def release(self) -> None:
+        self._released.set()
 
     def wait(self) -> None:
         self._thread.join()
@@ -263,6 +268,7 @@ class _Lock:
             connection.execute("BEGIN IMMEDIATE")
             self._taken.set()
             time.sleep(self._seconds)
+            self._released.wait(60)
             self.over = True
             connection.execute("ROLLBACK")
 

@@ -28,12 +28,24 @@ OTHER = "/app/other/s/v0/media.m3u8"
 
 
 class FakePackager:
-    """Has two playlists."""
+    """Has two playlists, and a segment that is being made."""
 
     def ready(self, path: str | bytes) -> Resource | None:
-        return Resource.text("application/vnd.apple.mpegurl", "no-cache", '"p"', "#EXTM3U\n") if path else None
+        if path[-4:] in (".m4s", b".m4s"):
+            return None
+        return Resource.text("application/vnd.apple.mpegurl", "no-cache", '"p"', "#EXTM3U\n")
+
+    def __init__(self) -> None:
+        self.pieces: asyncio.Queue[bytes] = asyncio.Queue()
+        """Of a segment that is being made."""
+
+    async def _made(self) -> AsyncIterator[bytes]:
+        while piece := await self.pieces.get():
+            yield piece
 
     async def resource(self, stream: str, rest: str, query: Mapping[str, str]) -> Resource:
+        if rest.endswith(".m4s"):
+            return Resource("video/mp4", "no-cache", "", growing=self._made)
         found = self.ready(rest)
         assert found is not None
         return found
@@ -47,7 +59,8 @@ class Site:
         self.now = NOW
         self.watching = Watching(self.keys, lambda: self.now)
         self.slow = 0
-        packager = cast("Packager", FakePackager())
+        self.packager = FakePackager()
+        packager = cast("Packager", self.packager)
         self.media = MediaApp(packager=packager, decide=self.decide, banned=self.watching.refuses)
         config = HttpConfig(host="127.0.0.1", port=0, trusted_proxies=trusted)
         self.server = HttpServer(config=config, app=self.app, packager=packager, bans=self.watching)
@@ -125,6 +138,21 @@ async def test_a_ban_ends_what_is_being_watched(site: Site) -> None:
     assert not site.watching.any_for("demo")
     for one in everybody:
         await one.close()
+
+
+async def test_a_ban_ends_a_segment_that_is_being_sent(site: Site) -> None:
+    """It grows until the next key frame, which may be ten seconds away."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", site.server.port)
+    writer.write(b"GET /app/demo/s/v0/7.m4s HTTP/1.1\r\nHost: test\r\nX-Forwarded-For: 203.0.113.66\r\n\r\n")
+    async with asyncio.timeout(60):
+        site.packager.pieces.put_nowait(b"seen")
+        assert b"chunked" in await reader.readuntil(b"\r\n\r\n")
+        assert await reader.readuntil(b"seen\r\n") == b"4\r\nseen\r\n"
+        site.ban("203.0.113.66")
+        site.packager.pieces.put_nowait(b"unseen")
+        assert await reader.readuntil(b"\r\n\r\n") == b"0\r\n\r\n"
+    writer.close()
+    await writer.wait_closed()
 
 
 async def test_a_ban_of_the_site_counts_for_every_stream(site: Site) -> None:

@@ -157,6 +157,12 @@ def test_bans_are_found_by_guest_address_and_browser() -> None:
     assert "marks" not in repr(ban(1, "g_a", home))
 
 
+def test_who_is_banned_and_only_reads_for_longer_is_banned_first() -> None:
+    bans = Bans([replace(ban(1, "g_a"), timeout=True), ban(2, "g_a", until=HOUR)])
+    assert (found(bans, "g_a", None), found(bans, "g_a", None, HOUR)) == (2, 1)
+    assert bans.find("g_a", None, None, HOUR, timeouts=False) is None
+
+
 def test_bans_that_are_over_are_forgotten() -> None:
     home = Origin(keys(), "203.0.113.1")
     bans = Bans([ban(1, "g_a", home, HOUR), replace(ban(2, until=HOUR), mxid="@a*:b"), ban(3, "g_b")])

@@ -2,6 +2,7 @@
 
 import json
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -238,6 +239,7 @@ def test_what_the_server_says() -> None:
     session.send(messages.deleted(9, [5, 7]))
     ban = Ban(1, ANN.id, "Ann", "no \u00a0", "mo", AT, AT)
     session.send(messages.banned(ban))
+    session.send(messages.banned(replace(ban, watch=True)))
     you = {**author, "can": ["post", "react", "edit", "moderate"]}
     assert _sent(session) == [
         {"type": "joined", "you": you, "token": "abc"},
@@ -250,6 +252,7 @@ def test_what_the_server_says() -> None:
         {"type": "message", "seq": 5, "message": welcome["messages"][0]},
         {"type": "deleted", "seq": 9, "ids": [5, 7]},
         {"type": "banned", "reason": "no \u00a0", "until": "2026-01-02T03:04:05.678Z"},
+        {"type": "banned", "reason": "no \u00a0", "until": "2026-01-02T03:04:05.678Z", "watching": True},
     ]
     first.forget_quoted()
     second.forget_quoted()

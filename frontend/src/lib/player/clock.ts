@@ -9,13 +9,25 @@ export interface PictureTime {
 /** Tells what goes along with the picture how far it is. The page makes one; its player, while there is one, sets it. */
 export class PictureClock {
   #look: (() => PictureTime | null) | null = null;
+  #end: (() => void) | null = null;
 
-  /** A player says where it is. The result takes it back, unless another one has come meanwhile. */
-  follow(look: () => PictureTime | null): () => void {
+  /**
+   * A player says where it is, and how to take the picture away. The result takes both back, unless another one has come
+   * meanwhile.
+   */
+  follow(look: () => PictureTime | null, end: (() => void) | null = null): () => void {
     this.#look = look;
+    this.#end = end;
     return () => {
-      if (this.#look === look) this.#look = null;
+      if (this.#look !== look) return;
+      this.#look = null;
+      this.#end = null;
     };
+  }
+
+  /** The person may not watch any more, so what a player has in its buffer is not for them either. */
+  end(): void {
+    this.#end?.();
   }
 
   /** Null while nothing plays. */

@@ -429,7 +429,8 @@ def ban_members(ban: Ban) -> dict[str, Any]:
 
 def banned(ban: Ban) -> str:
     """You were banned."""
-    return to_json({"type": "banned", **ban_members(ban)})
+    watching = {"watching": True} if ban.watch else {}
+    return to_json({"type": "banned", **ban_members(ban), **watching})
 
 
 def error(refusal: RefusalError, txn: str | None) -> str:

@@ -217,7 +217,7 @@ class Bridge:
         self.keeper.listeners.append(self._on_room)
         self.keeper.closed.append(self._on_closed)
         self.receiver = Receiver(hs_token=config.hs_token, transactions=self, lazy=self.keeper)
-        self.way = WayBack(client=client, line=self.line, clock=clock)
+        self.way = WayBack(client=client, line=self.line, clock=clock, repository=self.repository, chat=self._chat)
         """For `Incoming.way`."""
         self.private = PrivateRooms(way=self.way, bot=client.bot, clock=clock, heard=_not_heard)
         """The bot's private rooms; set its `heard` before `run`."""
@@ -469,6 +469,7 @@ class Bridge:
             for event in events:
                 await self._acquaint(stream, event)
             await self.incoming.handle_all(stream, events)
+            await self.way.keep()
             return
         for event in events:
             await self._take_aside(stream, event)

@@ -21,7 +21,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from ghostlive.chat.matrix.alias import bot_id
 from ghostlive.chat.matrix.client import MatrixClient
 from ghostlive.chat.matrix.errors import ApiError, ForbiddenError, MatrixError, TokenError
+from ghostlive.chat.matrix.events import POWER
 from ghostlive.chat.matrix.pace import Budget
+from ghostlive.chat.matrix.power import Levels
 from ghostlive.chat.matrix.registration import GHOSTS
 from ghostlive.core.clock import Clock
 from ghostlive.core.tasks import TaskScope, finish
@@ -223,9 +225,13 @@ class Ghosts:
         Raises a `MatrixError`: `ForbiddenError` when the bot may not look, because it has been thrown out itself.
         """
         membership = await self._ask(room, room_id, author, name)
-        if membership in ("ban", "join"):
-            # `join`: it is here and may not speak: muted, or the room is for moderators only.
+        if membership == "ban":
             return None
+        if membership == "join":
+            # It is here and may not speak: muted, or the room is for moderators only; so is the page then, and who
+            # may write there has no power here.
+            levels = Levels(await self._client.state(room_id, POWER) or {}, frozenset())
+            return BY_BOT if levels.silence("") and levels.of(self.mxid(author)) >= levels.of("") else None
         self._registered.discard(author)  # the homeserver may have forgotten it
         return await self.voice(room, room_id, author, name)
 

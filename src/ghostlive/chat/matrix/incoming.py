@@ -24,6 +24,7 @@ from ghostlive.chat.errors import (
     BannedError,
     BusyError,
     EmptyError,
+    NotAllowedError,
     NotFoundError,
     OpeningError,
     RefusalError,
@@ -39,10 +40,10 @@ from ghostlive.chat.matrix.emotes import PACK, STABLE_PACK, Packs
 from ghostlive.chat.matrix.events import RoomEvent, integer, mapping, text, texts
 from ghostlive.chat.matrix.ghosts import ghost_author
 from ghostlive.chat.matrix.media import AVATAR, path_of, record_of
-from ghostlive.chat.matrix.power import MODERATOR
-from ghostlive.chat.matrix.said import read_said
+from ghostlive.chat.matrix.power import MODERATOR, Levels
+from ghostlive.chat.matrix.said import Said, read_said
 from ghostlive.chat.matrix.skew import Skew
-from ghostlive.chat.moderation.actions import Actions
+from ghostlive.chat.moderation.actions import LONGEST_TIMEOUT, Actions
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.people import Author, Role, matrix_author_id
 from ghostlive.chat.room import Quiet, Room, RoomListener
@@ -55,7 +56,8 @@ _log = structlog.get_logger("matrix")
 
 _KEY: Final = 64
 _REMEMBERED: Final = 1000
-"""Edits that were let through a moment ago."""
+"""Edits and commands that were let through a moment ago."""
+_WORDS: Final = "Here, reactions are emoji. Write words as a message."
 _NOT_FOR_ALL: Final = "A code by which somebody signs in"
 _MARKS: Final = ("!", "/")
 """Before commands. Most Matrix clients keep a slash for themselves."""
@@ -146,8 +148,8 @@ class Incoming:
         self._levels: dict[str, Mapping[str, Any]] = {}
         self._packs: dict[str, Packs] = {}
         """By stream."""
-        self._edits: OrderedDict[str, None] = OrderedDict()
-        """Edits that were let through and may come again: they are no duplicates then."""
+        self._accepts: OrderedDict[str, None] = OrderedDict()
+        """Edits and commands that were let through and may come again: they are no duplicates then."""
         self._where: dict[str, Mapping[str, str]] = {}
         """Where each stream's chat is in Matrix, as pages are told."""
 
@@ -337,7 +339,7 @@ class Incoming:
             await self._edit(room, event, text(relation, "event_id"), batch)
             return
         said = read_said(event, event.content, self._length)
-        if said is None or await self._command(room, event, said.text, batch):
+        if said is None or await self._command(room, event, said, batch):
             return
         if await batch.find(event.event_id) is not None:
             return
@@ -369,7 +371,7 @@ class Incoming:
             if outcome.error is not None:
                 self._refused(room, event, outcome.error)
             elif outcome.held:
-                self._refused(room, event, EmptyError("Your message waits for a moderator of the stream."))
+                self._refused(room, event, EmptyError(outcome.held))
             elif outcome.id is not None:
                 batch.stored(event.event_id, outcome.id)
 
@@ -397,19 +399,12 @@ class Incoming:
         if said is None:
             return
         author, files = await self._author(room, event, batch)
-        if event.event_id not in self._edits:
-            words = "\n".join(dict.fromkeys(one.text.removeprefix("* ") for one in (new, old) if one is not None))
-            html = "\n".join(one.html for one in (new, old) if one is not None and one.html is not None)
-            try:
-                self._service.check_edit(room, author, words, kind=said.kind, html=html or None)
-            except BusyError:
-                raise
-            except RefusalError as error:
-                self._refused(room, event, error)
-                return
-            self._edits[event.event_id] = None
-            if len(self._edits) > _REMEMBERED:
-                self._edits.popitem(last=False)
+        words = "\n".join(dict.fromkeys(one.text.removeprefix("* ") for one in (new, old) if one is not None))
+        html = "\n".join(one.html for one in (new, old) if one is not None and one.html is not None) or None
+        if not self._accepted(
+            room, event, lambda: self._service.check_edit(room, author, words, kind=said.kind, html=html)
+        ):
+            return
         if found is None or found.kind != "message" or new is None:
             return
 
@@ -432,24 +427,44 @@ class Incoming:
 
         batch.begin(event, work())
 
+    def _accepted(self, room: Room, event: RoomEvent, check: Callable[[], None]) -> bool:
+        """Whether `check` has nothing against what is no message of its own; what it refuses is taken away."""
+        if event.event_id in self._accepts:
+            return True
+        try:
+            check()
+        except BusyError:
+            raise
+        except RefusalError as error:
+            self._refused(room, event, error)
+            return False
+        self._accepts[event.event_id] = None
+        if len(self._accepts) > _REMEMBERED:
+            self._accepts.popitem(last=False)
+        return True
+
     async def _reaction(self, room: Room, event: RoomEvent, batch: Batch) -> None:
         relation = event.relates_to
-        found = await batch.find(text(relation, "event_id"))
-        if text(relation, "rel_type") != "m.annotation" or found is None or found.kind != "message":
+        if text(relation, "rel_type") != "m.annotation":
             return
-        key = text(relation, "key")
-        author, files = await self._author(room, event, batch)
+        found = await batch.find(text(relation, "event_id"))
+        key, record = text(relation, "key"), None
         if key.startswith("mxc:"):
-            code = next((f":{emote.code}:" for emote in room.emotes if emote.mxc == key), None)
             record = record_of(key)
-            if record is None:
-                return
-            files.append(record)
-            key = code or path_of(record)
         else:
             key = clean_line(key, _KEY)
-            if not is_emoji(key):  # words would be a message that no rule looks at
-                return
+        if record is None and not is_emoji(key):
+            # Words would be a message that no rule looks at, and that no page shows.
+            author, _ = await self._author(room, event, batch)
+            if not (author.moderates or self._service.moderation.moderates(room, author)):
+                self._refused(room, event, NotAllowedError(_WORDS))
+            return
+        if found is None or found.kind != "message":
+            return
+        author, files = await self._author(room, event, batch)
+        if record is not None:
+            files.append(record)
+            key = next((f":{emote.code}:" for emote in room.emotes if emote.mxc == key), None) or path_of(record)
 
         async def work() -> None:
             try:
@@ -506,7 +521,7 @@ class Incoming:
         author_id = ghost_author(mxid, self._server)
         reason = clean_line(text(event.content, "reason"), 200)
         if event.membership == "ban":
-            if self._is_banned(room, mxid, author_id):
+            if self._is_banned(room, mxid, author_id, timeouts=False):
                 return
             moderator = await self._moderator(room, event)
             if mxid in room.moderation.moderators:  # somebody above them did it, so it takes that from them, too
@@ -528,9 +543,16 @@ class Incoming:
                 mxid=mxid if author_id is None else None,
                 event=event.event_id,
             )
-        elif event.membership == "leave" and event.prev_membership == "join" and author_id is not None:
+        elif event.membership == "leave" and event.prev_membership == "join":
             moderator = await self._moderator(room, event)
-            await self.actions.kick(room, moderator, author_id, reason=reason, event=event.event_id)
+            await self.actions.kick(
+                room,
+                moderator,
+                author_id or matrix_author_id(mxid),
+                mxid=mxid if author_id is None else None,
+                reason=reason,
+                event=event.event_id,
+            )
 
     async def _joined(self, room: Room, event: RoomEvent) -> None:
         if await self._role(room, event.room_id, event.sender) is not Role.GUEST:
@@ -540,23 +562,50 @@ class Incoming:
         except BannedError as error:
             self.way.unwelcome(room.stream, event, error)
 
-    def _is_banned(self, room: Room, mxid: str, author_id: str | None) -> bool:
-        now = self._service.now()
-        return room.bans.find(author_id or matrix_author_id(mxid), None, None if author_id else mxid, now) is not None
+    def _is_banned(self, room: Room, mxid: str, author_id: str | None, *, timeouts: bool = True) -> bool:
+        """Whether there is a ban of somebody by that name; with `timeouts`, or a time-out."""
+        person, now = author_id or matrix_author_id(mxid), self._service.now()
+        return room.bans.find(person, None, None if author_id else mxid, now, timeouts=timeouts) is not None
 
     async def _power(self, room: Room, event: RoomEvent) -> None:
-        if self.actions is None or event.state_key != "":
+        if self.actions is None or event.state_key != "" or not event.prev_content:
             return
-        before, after = (mapping(content, "users") for content in (event.prev_content, event.content))
-        if not event.prev_content:
-            return
-        for mxid in sorted({*before, *after}):
-            if self.ours(mxid):
+        before, after = (Levels(content, frozenset()) for content in (event.prev_content, event.content))
+        if before.silence("") != after.silence(""):
+            moderator = await self._moderator(room, event)
+            await self.actions.set_rules(room, moderator, {"readonly": after.silence("")})
+        for mxid in sorted({*before.people(), *after.people()}):
+            if mxid == self._bot or before.of(mxid) == after.of(mxid):
                 continue
-            was, now = ((integer(levels, mxid) or 0) >= MODERATOR for levels in (before, after))
-            if was != now and await self.role(room.stream, mxid) is Role.GUEST:
-                moderator = await self._moderator(room, event)
-                await self.actions.moderator(room, moderator, mxid=mxid, on=now, event=event.event_id)
+            try:
+                await self._level(room, event, mxid, before, after)
+            except BusyError:
+                raise
+            except RefusalError as error:  # it must not keep what is done to others from counting
+                _log.debug("a level changed nothing", room=event.room_id, reason=str(error))
+
+    async def _level(self, room: Room, event: RoomEvent, mxid: str, before: Levels, after: Levels) -> None:
+        """Somebody moderates from now on, or not any more; or speaks no more, or again."""
+        assert self.actions is not None
+        author_id = ghost_author(mxid, self._server)
+        was, now = (levels.of(mxid) >= MODERATOR for levels in (before, after))
+        if author_id is None and was != now and await self.role(room.stream, mxid) is Role.GUEST:
+            moderator = await self._moderator(room, event)
+            await self.actions.moderator(room, moderator, mxid=mxid, on=now, event=event.event_id)
+        if before.silence(mxid) != after.silence(mxid):
+            moderator = await self._moderator(room, event)
+            person = author_id or matrix_author_id(mxid)
+            if not after.silence(mxid):
+                await self.actions.end_timeouts(room, moderator, author_id=person, event=event.event_id)
+            elif not self._is_banned(room, mxid, author_id):
+                await self.actions.timeout(
+                    room,
+                    moderator,
+                    author_id=author_id,
+                    mxid=mxid if author_id is None else None,
+                    seconds=LONGEST_TIMEOUT,
+                    event=event.event_id,
+                )
 
     async def _pinned(self, room: Room, event: RoomEvent) -> None:
         if self.actions is None or event.state_key != "":
@@ -572,21 +621,29 @@ class Incoming:
         moderator = await self._moderator(room, event)
         await self.actions.pin(room, moderator, message_id, event=event.event_id)
 
-    async def _command(self, room: Room, event: RoomEvent, said: str, batch: Batch) -> bool:
-        """Whether it was a command, or a code by which somebody signs in, and no message."""
-        answer = await self.heard(event.sender, said, self._service.now())
+    async def _command(self, room: Room, event: RoomEvent, said: Said, batch: Batch) -> bool:
+        """Whether it was a command, or a code by which somebody signs in, and no message.
+
+        Others in the room read a command as they read a message, so what a rule refuses is no command either.
+        """
+        words = said.text
+        answer = await self.heard(event.sender, words, self._service.now())
         if answer is not None:
             batch.links_changed()
-            if is_code(said):
+            if is_code(words):
                 self.way.hide(room.stream, event, _NOT_FOR_ALL)
             self.way.reply(room.stream, event, answer)
             return True
         moderation = self._service.moderation
-        if not said.startswith(_MARKS) or not moderation.is_command(said[1:]):
+        if not words.startswith(_MARKS) or not moderation.is_command(words[1:]):
             return False
         await batch.settle()  # it may be about what was said before it
         author, _ = await self._author(room, event, batch)
-        notices = await moderation.command(room, Actor(author, "matrix"), said[1:])
+        if not self._accepted(
+            room, event, lambda: self._service.check_aside(room, author, words, kind=said.kind, html=said.html)
+        ):
+            return True
+        notices = await moderation.command(room, Actor(author, "matrix"), words[1:])
         if notices:  # however many lines: each message would be a notification, and a homeserver takes few a second
             self.way.reply(room.stream, event, "\n".join(notice.text for notice in notices))
         return True
@@ -621,5 +678,7 @@ _TOGETHER: Final[Mapping[str, Callable[[Incoming, Room, RoomEvent, Batch], Await
     types.MESSAGE: Incoming._message,
     types.STICKER: Incoming._message,
     types.ENCRYPTED: Incoming._message,
+    types.POLL: Incoming._message,
+    types.UNSTABLE_POLL: Incoming._message,
     types.REACTION: Incoming._reaction,
 }

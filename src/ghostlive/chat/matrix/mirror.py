@@ -160,9 +160,12 @@ class Mirror:
             case "kick":
                 if now in ("join", "invite", "knock"):
                     await self._client.kick(room.room_id, mxid, reason)
-            case "timeout" | "unmute":
+            case "timeout":
                 if not ours:  # ghosts speak through us only, so there is nothing to do in the room for them
-                    await self._set_level(room, mxid, MUTED if act == "timeout" else None)
+                    await self._set_level(room, mxid, MUTED)
+                return
+            case "unmute":  # ghosts too: they may have been muted in a Matrix client
+                await self._set_level(room, mxid, None)
                 return
         await self._ghosts.observed(room.room_id, mxid, {"membership": after})
 

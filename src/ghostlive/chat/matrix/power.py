@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
-from ghostlive.chat.matrix.events import integer, mapping, text, texts
+from ghostlive.chat.matrix.events import MESSAGE, integer, mapping, text, texts
 
 OWNER: Final = 90
 """The streamer: everything but what would lock the bot out. Not a creator: bot and owner could never part again."""
@@ -46,6 +46,11 @@ class Levels:
     def for_state(self, kind: str) -> int:
         """The level that it takes to put a state event."""
         return _level(mapping(self.content, "events"), kind, _level(self.content, "state_default", 50))
+
+    def silence(self, user: str) -> bool:
+        """Whether somebody may not send messages."""
+        needed = _level(mapping(self.content, "events"), MESSAGE, _level(self.content, "events_default", 0))
+        return self.of(user) < needed
 
     def for_act(self, act: str) -> int:
         """The level that it takes to `ban`, `kick`, `redact` or `invite`."""

@@ -23,6 +23,10 @@ _DEED: Final = re.compile(r"[/!]me\s+(?=\S)", re.IGNORECASE)
 """Before what somebody does, in clients that make no `m.emote` of it."""
 _DEED_IN_HTML: Final = re.compile(r"((?:<mx-reply>.*?</mx-reply>)?(?:<p>)?)[/!]me\s+", re.IGNORECASE | re.DOTALL)
 _MOST_PICTURES: Final = 40
+_POLLS: Final = ("m.poll", types.POLL, types.UNSTABLE_POLL)
+_TEXTS: Final = ("m.text", "org.matrix.msc1767.text", "body")
+_MOST_ANSWERS: Final = 20
+"""Of a poll (MSC3381)."""
 _MOST_HTML: Final = 16
 """How much longer than the longest text HTML may be, with all its tags."""
 
@@ -55,6 +59,9 @@ def read_said(event: RoomEvent, content: Mapping[str, Any], length: int) -> Said
     """
     if event.type == types.ENCRYPTED or mapping(content, "file"):
         return Said(Kind.UNREADABLE, _UNREADABLE)
+    if event.type in (types.POLL, types.UNSTABLE_POLL):
+        words = _text(_poll(content), length)
+        return Said(Kind.TEXT, words) if words else None
     kind = _KINDS.get(text(content, "msgtype"), Kind.TEXT)
     body = text(content, "body")
     if event.type == types.STICKER or kind is Kind.IMAGE:
@@ -74,7 +81,8 @@ def read_said(event: RoomEvent, content: Mapping[str, Any], length: int) -> Said
         kind = Kind.TEXT
         body = body or "🖼"
     if text(content, "msgtype") in _FILES:
-        body = f"📎 {body}"
+        name = text(content, "filename")
+        body = f"📎 {body}" if name in ("", body) else f"📎 {name}\n{body}"
     if mapping(event.relates_to, "m.in_reply_to"):
         body = strip_fallback(body)
     deed = _DEED.match(body) if text(content, "msgtype") == "m.text" else None
@@ -85,6 +93,31 @@ def read_said(event: RoomEvent, content: Mapping[str, Any], length: int) -> Said
         return None
     html, files = _html(content, words, length, cut=deed is not None)
     return Said(kind, words, html, None, files)
+
+
+def _poll(content: Mapping[str, Any]) -> str:
+    """The question of a poll and its answers, a line each (MSC3381), under whatever names a client may find them.
+
+    Pages cannot vote; rules look at all that a client may show.
+    """
+    lines: dict[str, None] = {}
+    for poll in (mapping(content, name) for name in _POLLS):
+        answers = poll.get("answers")
+        for part in [mapping(poll, "question"), *(answers[:_MOST_ANSWERS] if isinstance(answers, list) else [])]:
+            if isinstance(part, dict):
+                lines |= dict.fromkeys(_texts(part))
+    shown = list(lines) or _texts(content)  # what clients show that know no polls
+    return "📊 " + "\n".join(shown) if shown else ""
+
+
+def _texts(part: Mapping[str, Any]) -> list[str]:
+    """The texts of a part of an extensible event (MSC1767): plain, or a list of representations."""
+    found: list[str] = []
+    for name in _TEXTS:
+        value = part.get(name)
+        parts = [text(one, "body") for one in value if isinstance(one, dict)] if isinstance(value, list) else [value]
+        found += [one for one in parts if isinstance(one, str) and one]
+    return found
 
 
 def strip_fallback(body: str) -> str:

@@ -185,10 +185,12 @@ class Actions:
         *,
         message_id: int | None = None,
         author_id: str | None = None,
+        mxid: str | None = None,
         seconds: float | None = None,
         reason: str = "",
         messages: bool = False,
         watch: bool = False,
+        event: str | None = None,
     ) -> Ban:
         """Let somebody only read for a while (or with `watch` not even that)."""
         seconds = TIMEOUT if seconds is None else min(max(seconds, 1.0), LONGEST_TIMEOUT)
@@ -196,13 +198,14 @@ class Actions:
             actor,
             message_id=message_id,
             author_id=author_id,
+            mxid=mxid,
             seconds=seconds,
             reason=reason,
             messages=messages,
             watch=watch,
             timeout=True,
         )
-        return await self._ban(room, actor, "timeout", order, None)
+        return await self._ban(room, actor, "timeout", order, event)
 
     async def _ban(self, room: Room, actor: Actor, kind: ActKind, order: Order, event: str | None) -> Ban:
         self._check(room, actor)
@@ -271,23 +274,49 @@ class Actions:
 
         return (await self._service.change(store, apply))[0]
 
+    async def end_timeouts(self, room: Room, actor: Actor, *, author_id: str, event: str | None = None) -> list[Ban]:
+        """End the time-outs of somebody, and no ban; those that ended."""
+        ended: list[Ban] = []
+        for ban in await self._service.bans(room.stream):
+            if ban.timeout and ban.author_id == author_id:
+                ended += await self.unban(room, actor, ban_id=ban.id, event=event)
+        return ended
+
     async def kick(
-        self, room: Room, actor: Actor, author_id: str, *, reason: str = "", event: str | None = None
+        self,
+        room: Room,
+        actor: Actor,
+        author_id: str,
+        *,
+        mxid: str | None = None,
+        reason: str = "",
+        event: str | None = None,
     ) -> None:
-        """Send somebody out: their pages close; they may come back."""
-        await self._simple(room, actor, "kick", author_id, reason=reason or KICKED, event=event)
+        """Send somebody out: their pages close; they may come back. `mxid` is that of who may never have spoken."""
+        await self._simple(room, actor, "kick", author_id, reason=reason or KICKED, event=event, mxid=mxid)
 
     async def warn(self, room: Room, actor: Actor, author_id: str, *, reason: str = "") -> None:
         """Tell somebody, and nobody else, to keep to the rules."""
         await self._simple(room, actor, "warn", author_id, reason=reason or WARNED, event=None)
 
     async def _simple(
-        self, room: Room, actor: Actor, kind: ActKind, author_id: str, *, reason: str, event: str | None
+        self,
+        room: Room,
+        actor: Actor,
+        kind: ActKind,
+        author_id: str,
+        *,
+        reason: str,
+        event: str | None,
+        mxid: str | None = None,
     ) -> None:
         self._check(room, actor)
 
         async def store(transaction: ChatTransaction, seq: int) -> Act:
-            target = await self._target(transaction, room, author_id=author_id)
+            if mxid is None:
+                target = await self._target(transaction, room, author_id=author_id)
+            else:
+                target = self._service.author(room, author_id) or _matrix(mxid)
             await self._spare(transaction, room, actor, target)
             act = Act(kind, actor, target, reason=reason, detail=_detail(event))
             await self._note(transaction, room, seq, act)
