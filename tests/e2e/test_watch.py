@@ -246,6 +246,13 @@ async def test_the_player_fits_every_screen(steady: Channel, browser: Browser, w
         assert box["y"] + box["height"] <= height
         assert box["width"] >= 0.6 * width
         assert await page.evaluate("document.documentElement.scrollWidth") <= width
+        # The chat has all the height that the picture leaves, and the page itself nothing to scroll.
+        chat = page.get_by_test_id("chat")
+        await expect(chat).to_be_in_viewport(ratio=1, timeout=WAIT)
+        assert await page.evaluate("document.documentElement.scrollHeight") <= height
+        box = await chat.bounding_box()
+        assert box is not None
+        assert box["y"] + box["height"] == pytest.approx(height, abs=1)
     finally:
         await context.close()
 
