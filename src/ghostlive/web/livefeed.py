@@ -19,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from ghostlive.core.clock import Clock
 from ghostlive.core.events import StreamRecordChanged
 from ghostlive.core.queues import Mailbox
+from ghostlive.core.stream import can_name_stream
 from ghostlive.hub.hub import Hub
 from ghostlive.web.audience import Audience
 from ghostlive.web.directory import StreamDirectory, StreamInfo, StreamRecord
@@ -100,7 +101,7 @@ class LiveFeed:
         listener = _Listener(only)
         self._count += 1
         try:
-            await self.ready()
+            await self.ready(only)
             if self._over:
                 return
             self._listeners.setdefault(only, set()).add(listener)
@@ -125,12 +126,18 @@ class LiveFeed:
             if not group:
                 self._listeners.pop(only, None)
 
-    async def ready(self) -> None:
-        """Wait until the records are known."""
+    async def ready(self, name: str | None = None) -> None:
+        """Wait until the records are known, and that of stream `name`, if there is one, for certain.
+
+        A page that has its stream already must not hear that there is none: another process may have added it, which
+        is not noticed at once.
+        """
         await self._ready.wait()
+        if name is not None and name not in self._records and can_name_stream(name) and not self._over:
+            await self._refresh(name)
 
     def knows(self, name: str) -> bool:
-        """Whether there is a stream of that name, as far as is known; ask when `ready`."""
+        """Whether there is a stream of that name, as far as is known; ask when `ready` for it."""
         return name in self._records
 
     async def _load(self) -> None:
@@ -196,7 +203,7 @@ async def follow_counted(
     feed: LiveFeed, audience: Audience, stream: str | None, viewer: str
 ) -> AsyncIterator[AsyncIterator[str]]:
     """The events of all streams, or of one, whose viewer is then counted in `audience` for as long as they follow."""
-    await feed.ready()
+    await feed.ready(stream)
     counted = stream if stream is not None and feed.knows(stream) else None
     if counted is not None:
         audience.enter(counted, viewer)

@@ -23,7 +23,7 @@ from ghostlive.chat.moderation.moderation import Moderation
 from ghostlive.chat.people import Author, Visitor, matrix_author_id
 from ghostlive.chat.people import Role as Mark
 from ghostlive.chat.room import Room
-from ghostlive.chat.work import Challenge, solve
+from ghostlive.chat.work import Challenge, solve, solves
 from ghostlive.core.websocket import BANNED
 from ghostlive.db.moderation import ModerationRepository
 from ghostlive.db.users import Role
@@ -269,7 +269,8 @@ async def test_new_guests_work_for_their_name(case: Case) -> None:
     await page.hello()
     page.send({"type": "join", "name": "Worker"})
     challenge = await page.next("challenge")
-    page.send({"type": "work", "nonce": challenge["nonce"], "answer": "x"})
+    wrong = next(text for text in "abcdefghij" if not solves(challenge["nonce"], text, challenge["bits"]))
+    page.send({"type": "work", "nonce": challenge["nonce"], "answer": wrong})
     challenge = await page.next("challenge")
     answer = solve(Challenge(challenge["nonce"], challenge["bits"]))
     page.send({"type": "work", "nonce": challenge["nonce"], "answer": answer})

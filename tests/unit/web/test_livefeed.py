@@ -118,6 +118,16 @@ async def next_event(events: AsyncGenerator[str, None]) -> tuple[str, Any]:
     return name.removeprefix("event: "), json.loads(data.removeprefix("data: "))
 
 
+async def test_a_stream_that_another_process_has_just_added_is_there_for_who_asks_for_it() -> None:
+    async with Stage() as stage:
+        stage.records.all["new"] = Record("new")
+        async with aclosing(stage.feed.follow("new")) as texts:
+            first = await anext(texts)
+        assert [info["name"] for info in json.loads(first.split("data: ")[1])["streams"]] == ["new"]
+        async with aclosing(stage.feed.follow("nowhere")) as texts:
+            assert json.loads((await anext(texts)).split("data: ")[1]) == {"streams": []}
+
+
 async def test_a_change_is_rendered_once_for_five_hundred_listeners() -> None:
     async with Stage() as stage:
         listeners = [stage.feed.follow(None if n % 2 else "demo") for n in range(500)]
