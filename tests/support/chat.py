@@ -421,3 +421,13 @@ async def open_chat(
             yield chat
         finally:
             await chat.stop()
+
+
+class Accounts:
+    """Whose session a cookie names: that of the account of this name."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+
+    async def identify(self, token: str | None) -> Identity | None:
+        return self._chat.accounts.get(token or "")

@@ -8,11 +8,10 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.support.chat import Chat
+from tests.support.chat import Accounts, Chat
 from tests.support.pictures import PNG, FakeSource
 
 from ghostlive.access.authorizer import Authorizer
-from ghostlive.access.decision import Identity
 from ghostlive.access.sessions import COOKIE
 from ghostlive.chat.matrix.media import path_of, record_of
 from ghostlive.chat.matrix.mediastore import MediaStore
@@ -77,16 +76,6 @@ def record(name: str) -> MediaRecord:
     made = record_of(f"mxc://example.org/{name}", "image/png")
     assert made is not None
     return made
-
-
-class Accounts:
-    """Whose session a cookie names: that of the account of this name."""
-
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
-
-    async def identify(self, token: str | None) -> Identity | None:
-        return self._chat.accounts.get(token or "")
 
 
 @pytest.fixture

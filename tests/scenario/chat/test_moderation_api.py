@@ -6,10 +6,9 @@ from typing import Any
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.support.chat import Chat
+from tests.support.chat import Accounts, Chat
 
 from ghostlive.access.authorizer import Authorizer
-from ghostlive.access.decision import Identity
 from ghostlive.access.sessions import COOKIE
 from ghostlive.chat.moderation.acts import Actor
 from ghostlive.chat.moderation.desk import ModerationDesk
@@ -23,16 +22,6 @@ from ghostlive.web.problems import ProblemError
 from ghostlive.web.rest import problem_answer
 
 MXID = "@mona:example.org"
-
-
-class Accounts:
-    """Whose session a cookie names: that of the account of this name."""
-
-    def __init__(self, chat: Chat) -> None:
-        self._chat = chat
-
-    async def identify(self, token: str | None) -> Identity | None:
-        return self._chat.accounts.get(token or "")
 
 
 @pytest.fixture
