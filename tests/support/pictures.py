@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from ghostlive.chat.matrix.errors import api_error
+from ghostlive.chat.matrix.mediastore import MediaStore, Stored
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"p" * 100
 
@@ -51,3 +52,8 @@ class FakeSource:
         self.asked.append((server, media_id, width))
         async with self._open(self.thumbs, media_id) as download:
             yield download
+
+
+async def fetched(store: MediaStore, media_id: str, width: int | None = None) -> Stored:
+    """What a page gets that asks for the file of that id."""
+    return await store.load(await store.find(media_id), width)

@@ -10,6 +10,7 @@ from tests.support.chat import PATIENCE, Chat, Json, Page, open_chat
 from tests.support.fake_homeserver import FakeHomeserver
 from tests.support.fake_matrix import FakeUser
 from tests.support.fake_rooms import FakeRoom
+from tests.support.pictures import fetched
 
 from ghostlive.chat.matrix.bridge import Bridge
 from ghostlive.chat.matrix.client import MatrixClient
@@ -204,7 +205,7 @@ async def test_pictures_of_the_room_are_on_the_page_by_our_own_address(house: Ho
     )
     await house.until(lambda: len(page.texts()) == 1, "the picture")
     path = page.shown[page.order[0]]["media"]["url"]
-    stored = await house.media.get(path.rpartition("/")[2])
+    stored = await fetched(house.media, path.rpartition("/")[2])
     assert (stored.content_type, stored.path.read_bytes()) == ("image/png", PNG)
     page.leave()
     olga = await house.chat.account("olga", Role.OWNER)
@@ -212,7 +213,7 @@ async def test_pictures_of_the_room_are_on_the_page_by_our_own_address(house: Ho
     owner.send({"type": "act", "act": "delete", "id": owner.order[0]})
     await house.until(lambda: owner.texts() == [], "its deletion")
     with pytest.raises(Exception, match="no such file"):
-        await house.media.get(path.rpartition("/")[2])
+        await fetched(house.media, path.rpartition("/")[2])
 
 
 async def test_pictures_and_emotes_that_waited_are_in_the_room_again_as_they_were(house: House) -> None:

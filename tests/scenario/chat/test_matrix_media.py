@@ -12,7 +12,7 @@ import pytest
 from starlette.types import Message
 from tests.support.clock import FakeClock
 from tests.support.database import prepare
-from tests.support.pictures import PNG, FakeSource
+from tests.support.pictures import PNG, FakeSource, fetched
 
 from ghostlive.chat.matrix import mediastore
 from ghostlive.chat.matrix.media import parse_mxc, path_of, picture_of, record_of
@@ -137,32 +137,32 @@ def test_pictures_are_known_by_their_first_bytes() -> None:
 async def test_what_is_too_large_stops_where_it_is_too_large(house: House) -> None:
     record = await house.add("big", PNG + b"x" * 10_000)
     with pytest.raises(NotShownError):
-        await house.store.get(record.id)
+        await fetched(house.store, record.id)
     house.clock.advance(61)
     house.source.told = 10**9
     house.source.files["big"] = PNG
     with pytest.raises(NotShownError):
-        await house.store.get(record.id)
+        await fetched(house.store, record.id)
 
 
 async def test_thumbnails_have_a_few_widths_and_the_file_stands_in_for_one(house: House) -> None:
     record = await house.add("cat", PNG)
     house.source.thumbs["cat"] = JPEG
     for width in (1, 90, 96):
-        stored = await house.store.get(record.id, width)
+        stored = await fetched(house.store, record.id, width)
         assert stored.content_type == "image/jpeg"
     assert house.source.asked == [("chat.test", "cat", 96)]
     assert (await house.get(path_of(record, 640)))[1]["content-type"] == "image/jpeg"
     assert (await house.get(path_of(record) + "?w=99999"))[1]["content-type"] == "image/png"
     assert (await house.get(path_of(record) + "?w=x&w=-1"))[1]["content-type"] == "image/png"
     dog = await house.add("dog", PNG)
-    assert (await house.store.get(dog.id, 320)).content_type == "image/png"
+    assert (await fetched(house.store, dog.id, 320)).content_type == "image/png"
 
 
 async def test_many_who_want_the_same_wait_for_one(house: House) -> None:
     record = await house.add("cat", PNG)
     house.source.gate.clear()
-    tasks = [asyncio.create_task(house.store.get(record.id)) for _ in range(20)]
+    tasks = [asyncio.create_task(fetched(house.store, record.id)) for _ in range(20)]
     while not house.source.asked:
         await asyncio.sleep(0)
     tasks[0].cancel()  # a browser that left does not take it away from the others
@@ -175,18 +175,18 @@ async def test_many_who_want_the_same_wait_for_one(house: House) -> None:
 async def test_failures_are_told_apart_and_not_asked_for_again_at_once(house: House) -> None:
     record = await house.add("gone")
     with pytest.raises(NoMediaError):
-        await house.store.get(record.id)
+        await fetched(house.store, record.id)
     with pytest.raises(NoMediaError):
-        await house.store.get(record.id)
+        await fetched(house.store, record.id)
     assert len(house.source.asked) == 1
     house.clock.advance(61)
     house.source.status = 500
     with pytest.raises(AwayError):
-        await house.store.get(record.id)
+        await fetched(house.store, record.id)
     house.clock.advance(61)
     house.source.status = 0
     house.source.files["gone"] = PNG
-    assert (await house.store.get(record.id)).size == len(PNG)
+    assert (await fetched(house.store, record.id)).size == len(PNG)
     house.store.source = None
     other = await house.add("other", PNG)
     status, headers, _ = await house.get(path_of(other))
@@ -198,14 +198,14 @@ async def test_the_cache_has_a_limit_and_is_there_after_a_restart(house: House) 
     house.build(limit=3 * len(PNG))
     records = [await house.add(f"f{number}", PNG) for number in range(5)]
     for record in records:
-        await house.store.get(record.id)
+        await fetched(house.store, record.id)
     assert len(list(house.folder.iterdir())) == 3
     (house.folder / "left.png.0.part").write_bytes(b"x")
     house.build(limit=3 * len(PNG))
     await house.store.start()
-    await house.store.get(records[-1].id)
+    await fetched(house.store, records[-1].id)
     assert len(house.source.asked) == 5
-    await house.store.get(records[0].id)
+    await fetched(house.store, records[0].id)
     assert len(house.source.asked) == 6
 
 
@@ -238,7 +238,7 @@ def _no_space(_file: int) -> None:
 
 async def test_a_file_that_was_taken_from_the_disk_is_fetched_again(house: House) -> None:
     record = await house.add("cat", PNG)
-    (await house.store.get(record.id)).path.unlink()
+    (await fetched(house.store, record.id)).path.unlink()
     assert (await house.get(path_of(record)))[2] == PNG
     assert len(house.source.asked) == 2
 
@@ -246,7 +246,7 @@ async def test_a_file_that_was_taken_from_the_disk_is_fetched_again(house: House
 async def test_whatever_is_asked_for_is_answered(house: House) -> None:
     for text in ("%00", "a" * 5000, "ä", "..%2f..", "A" * 21 + "\n"):
         with pytest.raises(MediaError):
-            await house.store.get(text)
+            await fetched(house.store, text)
 
 
 def test_what_is_no_address_of_media() -> None:

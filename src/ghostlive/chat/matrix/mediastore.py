@@ -144,10 +144,6 @@ class MediaStore:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def get(self, media_id: str, width: int | None = None) -> Stored:
-        """A file that pages may get, or a picture of it. Raises like `load`, and a `NoMediaError` for any other."""
-        return await self.load(await self.find(media_id), width)
-
     async def find(self, media_id: str) -> MediaRecord:
         """The file that pages may get under that id. Raises a `MediaError`."""
         if not ID.fullmatch(media_id):
